@@ -1,0 +1,17 @@
+"""Spiking neural networks with spatial-temporal attention for Keras 3."""
+
+from keras_staa import layers, models, surrogates
+from keras_staa.models import STAAVGG, STAAResNet18, STAAResNet19, STAAResNet20, STAAResNet34
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "STAAVGG",
+    "STAAResNet18",
+    "STAAResNet19",
+    "STAAResNet20",
+    "STAAResNet34",
+    "layers",
+    "models",
+    "surrogates",
+]

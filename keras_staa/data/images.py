@@ -1,0 +1,227 @@
+"""Image classification data sets from TensorFlow Datasets, read, cached and augmented."""
+
+import contextlib
+
+import keras
+
+from keras_staa import checks
+from keras_staa.data import augment as augmentation
+from keras_staa.data import sources
+
+# Decoded images up to this many bytes are kept in memory, and no shuffle buffer is larger.
+_MEMORY = 2**30
+
+
+def images(
+    source,
+    split="train",
+    *,
+    data_dir=None,
+    batch_size=128,
+    size=None,
+    augment=None,
+    shuffle=None,
+    seed=0,
+    one_hot=False,
+    download=True,
+    drop_remainder=False,
+):
+    """Reads an image classification data set as batches that `fit` takes on every backend.
+
+    Any TensorFlow Datasets data set of images with class labels serves. One that is prepared in
+    `data_dir` is read without touching the network. A data set that takes less than 1 GiB decoded
+    is decoded once and kept in memory. Augmentation runs in the pipeline, on images in [0, 1],
+    batch by batch but with its own draw for each image.
+
+    The same arguments give the same batches with the same augmentation, in the same order; each
+    pass over them differs from the one before. The augmentation's draws come from `seed` and the
+    batch's place in the pass, whatever the seeds of the layers.
+
+    Args:
+        source: string, the name in TensorFlow Datasets (`"cifar10"`, `"cifar100"`, `"mnist"`,
+            ..., with a configuration or version as in `"cifar10:3.0.2"`), or a
+            `tfds.core.DatasetBuilder`.
+        split: string, which part to read, with slices as in `"train[:90%]"`.
+        data_dir: optional path of the folder with the prepared data sets (such as
+            `data_dir/cifar10/3.0.2`), by default that of TensorFlow Datasets.
+        batch_size: positive integer.
+        size: optional (height, width), or one integer for both, to which the images are resized.
+            Needed where the images of the data set differ in size.
+        augment: None, the name of a policy (`"crop"`, `"standard"`, `"cutout"`, `"strong"`, see
+            `keras_staa.data.augment.pipeline`), a Keras layer, or a list of layers.
+        shuffle: boolean. By default True where `split` starts with `"train"`.
+        seed: integer, of the order and the augmentation.
+        one_hot: boolean. If True, labels are one-hot floats, as label smoothing needs them.
+        download: boolean. If True, a data set that is not in `data_dir` is downloaded and prepared
+            there; otherwise it is an error.
+        drop_remainder: boolean. If True, a last partial batch is left out.
+
+    Returns:
+        A `tf.data.Dataset` of float32 images `(batch, height, width, channels)` in [0, 1] and
+        int32 labels `(batch,)`, or float32 labels `(batch, classes)` if `one_hot`.
+
+    Raises:
+        ImportError: if TensorFlow or TensorFlow Datasets is not installed.
+        ValueError: if the data set is not there and must not be downloaded, or is not one of
+            images with class labels, or if an argument is not allowed.
+
+    Example:
+
+    ```python
+    train = keras_staa.data.images("cifar10", "train[:90%]", augment="standard", one_hot=True)
+    held_out = keras_staa.data.images("cifar10", "train[90%:]", shuffle=False, one_hot=True)
+    model.fit(train, validation_data=held_out, epochs=10)
+    ```
+    """
+    checks.positive_int("batch_size", batch_size)
+    shuffle = split.startswith("train") if shuffle is None else checks.boolean("shuffle", shuffle)
+    size = _standardize_size(size)
+    tf, tfds = sources.libraries()
+    builder = sources.prepared(tfds, source, data_dir, download)
+    image_key, label_key = sources.supervised_keys(tfds, builder)
+    feature, label = builder.info.features[image_key], builder.info.features[label_key]
+    shape = (*(size or feature.shape[:2]), feature.shape[2])
+    if None in shape[:2]:
+        raise ValueError(
+            f"`size` must be given, since the images of {builder.info.full_name!r} differ in size. "
+            f"Received: size={size}"
+        )
+    layers = _augmentation(augment, shape)
+
+    count = sources.count(builder, split)
+    memory_each = int(tf.as_dtype(feature.np_dtype).size * shape[0] * shape[1] * (shape[2] or 3))
+    small = count * memory_each <= _MEMORY
+    dataset = builder.as_dataset(
+        split=split,
+        as_supervised=True,
+        shuffle_files=shuffle and not small,
+        read_config=tfds.ReadConfig(shuffle_seed=seed, try_autocache=False),
+    )
+    if size:
+        dataset = dataset.map(_resizer(tf, size), num_parallel_calls=tf.data.AUTOTUNE)
+    if small:
+        dataset = dataset.cache()
+    if shuffle:
+        # One more than there are: the buffer then meets the end of the data set, without which a
+        # first batch alone would not complete the cache.
+        dataset = dataset.shuffle(min(count + 1, max(_MEMORY // memory_each, batch_size)), seed)
+    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+    dataset = dataset.map(
+        _scaler(tf, label.num_classes if one_hot else None), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    if layers:
+        draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
+        dataset = tf.data.Dataset.zip(dataset, draws)
+        dataset = dataset.map(_augmenter(tf, layers), num_parallel_calls=tf.data.AUTOTUNE)
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def class_names(source, data_dir=None):
+    """The names of a data set's classes, in the order of its labels. Downloads nothing.
+
+    Args:
+        source: as in `keras_staa.data.images`.
+        data_dir: optional path of the folder with the prepared data sets.
+
+    Returns:
+        A list of strings.
+
+    Raises:
+        ImportError: if TensorFlow or TensorFlow Datasets is not installed.
+        ValueError: if the data set is not in `data_dir`.
+
+    Example:
+
+    ```python
+    keras_staa.data.class_names("cifar10")[3]  # "cat"
+    ```
+    """
+    _, tfds = sources.libraries()
+    builder = sources.prepared(tfds, source, data_dir, download=False)
+    return list(builder.info.features[sources.supervised_keys(tfds, builder)[1]].names)
+
+
+def _standardize_size(size):
+    if size is None:
+        return None
+    pair = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if len(pair) != 2:
+        raise ValueError(f"`size` must be an integer or (height, width). Received: size={size}")
+    return tuple(checks.positive_int("size", side) for side in pair)
+
+
+def _augmentation(augment, image_shape):
+    """The augmentation as a list of layers."""
+    if augment is None:
+        return []
+    if isinstance(augment, str):
+        checks.choice("augment", augment, list(augmentation.POLICIES))
+        return augmentation.pipeline(augment, image_shape).layers
+    layers = list(augment) if isinstance(augment, (tuple, list)) else [augment]
+    if not all(isinstance(layer, keras.Layer) for layer in layers):
+        raise ValueError(
+            f"`augment` must be None, one of {list(augmentation.POLICIES)}, a Keras layer or a "
+            f"list of layers. Received: augment={augment!r}"
+        )
+    return layers
+
+
+def _resizer(tf, size):
+    def resize(image, label):
+        resized = tf.image.resize(image, size, antialias=True)
+        return tf.saturate_cast(tf.round(resized), image.dtype), label
+
+    return resize
+
+
+def _scaler(tf, classes):
+    def scale(batch, labels):
+        batch = tf.cast(batch, "float32") / (batch.dtype.max if batch.dtype.is_integer else 1.0)
+        labels = tf.cast(labels, "int32") if classes is None else tf.one_hot(labels, classes)
+        return batch, labels
+
+    return scale
+
+
+def _augmenter(tf, layers):
+    """Applies layers with draws that follow from the batch's random number alone.
+
+    A layer's own seed is a variable. Several batches in flight would race for it, and those read
+    ahead and thrown away (Keras looks at a first batch to build a model) would advance it, each
+    time by another number.
+    """
+
+    @tf.autograph.experimental.do_not_convert
+    def apply(pair, draw):
+        batch, labels = pair
+        with _drawing_from(layers, _Draws(tf, draw)):
+            for layer in layers:
+                batch = layer(batch, training=True)
+        return tf.cast(batch, "float32"), labels
+
+    return apply
+
+
+class _Draws(keras.random.SeedGenerator):
+    """Gives seeds that follow from one random number, and has no state in a variable."""
+
+    def __init__(self, tf, number):
+        self._tf, self._number, self._count = tf, tf.cast(number, "int64"), 0
+
+    def next(self, ordered=True):
+        self._count += 1
+        return self._tf.stack([self._number, self._count])
+
+
+@contextlib.contextmanager
+def _drawing_from(layers, seeds):
+    """Lets the layers, and those inside them, draw from `seeds` instead of their own."""
+    every = [inner for layer in layers for inner in layer._flatten_layers()]
+    drawing = [layer for layer in every if hasattr(layer, "_get_seed_generator")]
+    for layer in drawing:
+        layer._get_seed_generator = lambda backend=None: seeds
+    try:
+        yield
+    finally:
+        for layer in drawing:
+            del layer._get_seed_generator

@@ -1,0 +1,20 @@
+"""The layers of a spiking network."""
+
+from keras_staa.layers.global_context import GlobalContext
+from keras_staa.layers.lif import LIF
+from keras_staa.layers.position_encoding import PositionEncoding
+from keras_staa.layers.staa import STAA, STAALIF
+from keras_staa.layers.step_attention import StepAttention
+from keras_staa.layers.steps import MeanOverSteps, PerStep, RepeatSteps
+
+__all__ = [
+    "LIF",
+    "STAA",
+    "STAALIF",
+    "GlobalContext",
+    "MeanOverSteps",
+    "PerStep",
+    "PositionEncoding",
+    "RepeatSteps",
+    "StepAttention",
+]

@@ -1,0 +1,81 @@
+"""Global context: a gate a channel, from an attention-weighted mean over space."""
+
+import keras
+from keras import ops
+
+from keras_staa import checks
+from keras_staa.ops import attended_mean, modulate
+
+EPSILON = 1e-3
+
+
+@keras.saving.register_keras_serializable("keras_staa")
+class GlobalContext(keras.layers.Layer):
+    """Scale every channel by what the whole image says: (B, T, H, W, C) -> the same.
+
+    For each step a softmax over space of the keys `W_k x` weighs the mean `c` of x over space;
+    the gate is `2 * sigmoid(W_2 relu(LayerNorm(W_1 c)))`. W_2 starts at zero, so the layer starts
+    as the identity, and a gate can amplify as well as damp. Training and inference are the same.
+
+    Args:
+        ratio: C / ratio (rounded down) is the width of the transform. With a width of 1 the
+            normalisation leaves nothing of the input; the gate is then one learned value a channel.
+
+    Raises:
+        ValueError: if `ratio` is no positive integer or is larger than the channels, or the
+            input is not of rank 5.
+
+    Example:
+
+    >>> x = np.random.rand(2, 4, 8, 8, 16).astype("float32")
+    >>> np.allclose(GlobalContext(ratio=4)(x), x)
+    True
+
+    Source: the paper's global context; the factor 2 and the zero start are inferred.
+    """
+
+    def __init__(self, ratio=4, **kwargs):
+        super().__init__(**kwargs)
+        self.ratio = checks.positive_int("ratio", ratio)
+
+    def build(self, input_shape):
+        checks.input_shape(self, input_shape, "bTHWC")
+        channels = input_shape[-1]
+        if self.ratio > channels:
+            raise ValueError(
+                f"`ratio` must not be larger than the channels of the input, {channels}. "
+                f"Received: ratio={self.ratio}, input_shape={tuple(input_shape)}"
+            )
+        hidden = channels // self.ratio
+
+        def weight(name, shape, initializer):
+            # The transform works on one vector a step: float32 costs nothing there.
+            return self.add_weight(
+                name=name, shape=shape, initializer=initializer, dtype="float32", autocast=False
+            )
+
+        self.key = weight("key", (channels, 1), "glorot_uniform")
+        self.squeeze = weight("squeeze", (channels, hidden), "glorot_uniform")
+        self.squeeze_bias = weight("squeeze_bias", (hidden,), "zeros")
+        self.gamma = weight("gamma", (hidden,), "ones")
+        self.beta = weight("beta", (hidden,), "zeros")
+        self.excite = weight("excite", (hidden, channels), "zeros")
+        self.excite_bias = weight("excite_bias", (channels,), "zeros")
+
+    def gate(self, x, encoding=None):
+        """The channel gate of x + encoding: float32 tensor (B, T, C)."""
+        context = attended_mean(x, ops.convert_to_tensor(self.key)[:, 0], encoding)
+        z = ops.matmul(context, self.squeeze) + self.squeeze_bias
+        z = z - ops.mean(z, axis=-1, keepdims=True)
+        z = z * ops.rsqrt(ops.mean(ops.square(z), axis=-1, keepdims=True) + EPSILON)
+        z = ops.relu(z * self.gamma + self.beta)
+        return 2.0 * ops.sigmoid(ops.matmul(z, self.excite) + self.excite_bias)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, inputs):
+        return modulate(inputs, self.gate(inputs))
+
+    def get_config(self):
+        return {**super().get_config(), "ratio": self.ratio}

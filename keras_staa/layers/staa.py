@@ -1,0 +1,156 @@
+"""The spatial-temporal attention aggregator, alone and with its neuron."""
+
+import keras
+from keras import ops
+
+from keras_staa import checks
+from keras_staa.layers.global_context import GlobalContext
+from keras_staa.layers.lif import LIF
+from keras_staa.layers.position_encoding import PositionEncoding
+from keras_staa.layers.step_attention import StepAttention
+from keras_staa.ops import modulate
+
+
+@keras.saving.register_keras_serializable("keras_staa")
+class STAA(keras.layers.Layer):
+    """Spatial-temporal attention aggregator: (B, T, H, W, C) currents -> enriched currents.
+
+    Position encoding, then a gate a channel (global context) and a gate a time step (step
+    attention), both from the encoded current: `y = (x + E) * channel_gate * step_gate`. In
+    training each step of each sample is bypassed, y = x, with probability `bypass_rate`
+    (time-step random dropout); in inference it never is. At the start it is the identity but for
+    a sinusoidal encoding.
+
+    Args:
+        ratio: reduction of the global context's transform.
+        position: `"axial"`, `"full"`, `"sinusoidal"` or None for no encoding.
+        context: whether there is a channel gate.
+        steps: whether there is a step gate, or `"causal"` for one that looks back only.
+        bypass_rate: probability in [0, 1); the paper's best is 0.1.
+        seed: of the bypass, an integer or None.
+
+    Raises:
+        ValueError: for an argument outside its range or an input that is not of rank 5.
+
+    Example:
+
+    >>> x = np.random.rand(2, 4, 8, 8, 16).astype("float32")
+    >>> np.allclose(STAA()(x), x)
+    True
+
+    Source: the paper's aggregator; what is inferred of it is marked in the layers it is made of.
+    """
+
+    def __init__(
+        self,
+        ratio=4,
+        position="axial",
+        context=True,
+        steps=True,
+        bypass_rate=0.1,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        policy = {"dtype": self.dtype_policy}
+        self.ratio = checks.positive_int("ratio", ratio)
+        self.steps = checks.choice("steps", steps, (True, False, "causal"))
+        self.bypass_rate = checks.fraction("bypass_rate", bypass_rate, below_one=True)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.position = self.context = self.step_attention = None
+        if position is not None:
+            self.position = PositionEncoding(position, **policy)
+        if checks.boolean("context", context):
+            self.context = GlobalContext(ratio, **policy)
+        if steps:
+            self.step_attention = StepAttention(causal=steps == "causal", **policy)
+
+    def build(self, input_shape):
+        checks.input_shape(self, input_shape, "bTHWC")
+        for part in (self.position, self.context, self.step_attention):
+            if part is not None:
+                part.build(input_shape)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, inputs, training=False):
+        encoding = gate = bypass = None
+        if self.position is not None:
+            encoding = ops.cast(self.position.encoding(), inputs.dtype)
+        if self.context is not None:
+            gate = self.context.gate(inputs, encoding)
+        if self.step_attention is not None:
+            step_gate = self.step_attention.gate(inputs, encoding)[..., None]
+            gate = step_gate if gate is None else gate * step_gate
+        if training and self.bypass_rate:
+            shape = ops.shape(inputs)[:2]
+            draw = keras.random.uniform(shape, seed=self.seed_generator, dtype="float32")
+            bypass = draw < self.bypass_rate
+        if gate is None:
+            if encoding is None:
+                return inputs
+            gate = ops.ones((1, 1, 1), "float32")
+        return modulate(inputs, gate, encoding, bypass)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "ratio": self.ratio,
+            "position": self.position and self.position.kind,
+            "context": self.context is not None,
+            "steps": self.steps,
+            "bypass_rate": self.bypass_rate,
+            "seed": self.seed,
+        }
+
+
+@keras.saving.register_keras_serializable("keras_staa")
+class STAALIF(keras.layers.Layer):
+    """The aggregator and the neuron behind it: (B, T, H, W, C) currents -> spikes.
+
+    The arguments are those of `STAA` and of `LIF`; M and N are learned unless `learn=False`.
+
+    Example:
+
+    >>> x = np.random.rand(2, 4, 8, 8, 16).astype("float32")
+    >>> sorted(set(np.asarray(STAALIF()(x)).ravel().tolist()))
+    [0.0, 1.0]
+    """
+
+    def __init__(
+        self,
+        ratio=4,
+        position="axial",
+        context=True,
+        steps=True,
+        bypass_rate=0.1,
+        seed=None,
+        decay=0.25,
+        gain=1.0,
+        learn=True,
+        threshold=1.0,
+        reset="hard",
+        detach_reset=True,
+        surrogate="rectangular",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        policy = {"dtype": self.dtype_policy}
+        self.staa = STAA(ratio, position, context, steps, bypass_rate, seed, **policy)
+        self.lif = LIF(decay, gain, learn, threshold, reset, detach_reset, surrogate, **policy)
+
+    def build(self, input_shape):
+        self.staa.build(input_shape)
+        self.lif.build(input_shape)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, inputs, training=False):
+        return self.lif(self.staa(inputs, training=training))
+
+    def get_config(self):
+        parts = {**self.staa.get_config(), **self.lif.get_config()}
+        return {**parts, **super().get_config()}

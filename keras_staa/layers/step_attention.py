@@ -1,0 +1,106 @@
+"""Step attention: a gate a time step."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_staa import checks
+from keras_staa.ops import modulate, step_mean
+
+# With fewer hidden units than this a short sequence could not be gated freely.
+LEAST_HIDDEN = 4
+
+
+@keras.saving.register_keras_serializable("keras_staa")
+class StepAttention(keras.layers.Layer):
+    """Scale every time step by what all steps say: (B, T, H, W, C) -> the same.
+
+    With p[t] the mean of x over space and channels, the gates are
+    `2 * sigmoid(U_2 relu(U_1 p + b_1) + b_2)`. U_2 and b_2 start at zero, so the layer starts as
+    the identity. Training and inference are the same.
+
+    Args:
+        causal: whether the gate of a step may depend on that step and earlier ones only, as
+            streaming needs.
+
+    Raises:
+        ValueError: if the input is not of rank 5 or has another T than the layer was built with.
+
+    Example:
+
+    >>> x = np.random.rand(2, 4, 8, 8, 16).astype("float32")
+    >>> np.allclose(StepAttention()(x), x)
+    True
+
+    Source: the paper's step attention; the shapes are inferred, the causal form is this library's.
+    """
+
+    def __init__(self, causal=False, **kwargs):
+        super().__init__(**kwargs)
+        self.causal = checks.boolean("causal", causal)
+
+    def build(self, input_shape):
+        checks.input_shape(self, input_shape, "bTHWC")
+        steps = input_shape[1]
+        self.input_spec = keras.layers.InputSpec(ndim=5, axes={1: steps})
+        hidden = max(steps, LEAST_HIDDEN)
+
+        def weight(name, shape, initializer):
+            return self.add_weight(
+                name=name, shape=shape, initializer=initializer, dtype="float32", autocast=False
+            )
+
+        self.squeeze = weight("squeeze", (steps, hidden), "glorot_uniform")
+        self.squeeze_bias = weight("squeeze_bias", (hidden,), "zeros")
+        self.excite = weight("excite", (hidden, steps), "zeros")
+        self.excite_bias = weight("excite_bias", (steps,), "zeros")
+
+    def masks(self):
+        """For each hidden unit the steps it may read and those it may act on, as 0 and 1.
+
+        Every hidden unit belongs to one step: it reads that step and earlier ones and acts on
+        that step and later ones.
+        """
+        steps, hidden = self.squeeze.shape
+        owner = np.arange(hidden) * steps // hidden
+        reads = np.arange(steps)[:, None] <= owner[None, :]
+        acts = owner[:, None] <= np.arange(steps)[None, :]
+        return reads.astype("float32"), acts.astype("float32")
+
+    def gate(self, x, encoding=None):
+        """The step gate of x + encoding: float32 tensor (B, T)."""
+        squeeze, excite = (ops.convert_to_tensor(w) for w in (self.squeeze, self.excite))
+        if self.causal:
+            reads, acts = self.masks()
+            squeeze, excite = squeeze * reads, excite * acts
+        hidden = ops.relu(ops.matmul(step_mean(x, encoding), squeeze) + self.squeeze_bias)
+        return 2.0 * ops.sigmoid(ops.matmul(hidden, excite) + self.excite_bias)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, inputs):
+        return modulate(inputs, self.gate(inputs)[..., None])
+
+    def get_config(self):
+        return {**super().get_config(), "causal": self.causal}
+
+    def transfer_from(self, source):
+        """Take the weights of a layer built for another T.
+
+        Steps are matched to the nearest in time; a weight that reads a step is shared out among
+        the steps that stand for it. Hidden units beyond the source's keep their start values.
+        """
+        squeeze, squeeze_bias, excite, excite_bias = (
+            np.array(ops.convert_to_numpy(w)) for w in source.weights
+        )
+        old, new = excite_bias.shape[0], self.excite_bias.shape[0]
+        nearest = np.arange(new) * old // new
+        shares = np.bincount(nearest, minlength=old)[nearest][:, None]
+        kept = min(squeeze_bias.shape[0], self.squeeze_bias.shape[0])
+        own = [np.array(ops.convert_to_numpy(w)) for w in self.weights]
+        own[0][:, :kept] = squeeze[nearest, :kept] / shares
+        own[1][:kept] = squeeze_bias[:kept]
+        own[2][:kept] = excite[:kept][:, nearest]
+        own[3][:] = excite_bias[nearest]
+        self.set_weights(own)

@@ -1,0 +1,102 @@
+"""Layers that add, pass and remove the time axis."""
+
+import keras
+from keras import ops
+
+from keras_staa import checks
+
+
+@keras.saving.register_keras_serializable("keras_staa")
+class RepeatSteps(keras.layers.Layer):
+    """Show the same input at every time step: (B, ...) -> (B, T, ...).
+
+    The input is broadcast, not copied, where the backend allows.
+
+    Args:
+        steps: the number of time steps T, a positive integer.
+
+    Raises:
+        ValueError: if `steps` is not a positive integer.
+
+    Example:
+
+    >>> RepeatSteps(4)(np.zeros((2, 8, 8, 3))).shape == (2, 4, 8, 8, 3)
+    True
+    """
+
+    def __init__(self, steps, **kwargs):
+        super().__init__(**kwargs)
+        self.steps = checks.positive_int("steps", steps)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.steps, *input_shape[1:])
+
+    def call(self, inputs):
+        shape = ops.shape(inputs)
+        return ops.broadcast_to(inputs[:, None], (shape[0], self.steps, *shape[1:]))
+
+    def get_config(self):
+        return {**super().get_config(), "steps": self.steps}
+
+
+@keras.saving.register_keras_serializable("keras_staa")
+class PerStep(keras.layers.Wrapper):
+    """Apply a layer to every time step: (B, T, ...) -> (B, T, ...).
+
+    Batch and time are merged into one axis, (B*T, ...), so this is one call of the layer and not
+    a loop, unlike `keras.layers.TimeDistributed`; batch normalisation inside it has one set of
+    statistics over batch, time and space.
+
+    Args:
+        layer: a `keras.layers.Layer` for inputs (B, ...).
+
+    Raises:
+        ValueError: if `layer` is not a Keras layer or the input has no static time axis.
+
+    Example:
+
+    >>> PerStep(keras.layers.Conv2D(16, 3))(np.zeros((2, 4, 8, 8, 3))).shape == (2, 4, 6, 6, 16)
+    True
+    """
+
+    def __init__(self, layer, **kwargs):
+        if not isinstance(layer, keras.layers.Layer):
+            raise ValueError(f"`layer` must be a keras.layers.Layer. Received: layer={layer!r}")
+        kwargs.setdefault("dtype", layer.dtype_policy)
+        super().__init__(layer, **kwargs)
+
+    def build(self, input_shape):
+        checks.input_shape(self, input_shape, "bT...")
+        if not self.layer.built:
+            self.layer.build((None, *input_shape[2:]))
+        self.built = True
+
+    def compute_output_shape(self, input_shape):
+        inner = self.layer.compute_output_shape((None, *input_shape[2:]))
+        return (*input_shape[:2], *inner[1:])
+
+    def call(self, inputs):
+        steps = inputs.shape[1]
+        merged = ops.reshape(inputs, (-1, *ops.shape(inputs)[2:]))
+        outputs = self.layer(merged)
+        return ops.reshape(outputs, (-1, steps, *ops.shape(outputs)[1:]))
+
+
+@keras.saving.register_keras_serializable("keras_staa")
+class MeanOverSteps(keras.layers.Layer):
+    """Mean over time: (B, T, ...) -> (B, ...), the read-out of the paper.
+
+    Example:
+
+    >>> MeanOverSteps()(np.ones((2, 4, 10))).shape == (2, 10)
+    True
+    """
+
+    def build(self, input_shape):
+        checks.input_shape(self, input_shape, "bt...")
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *input_shape[2:])
+
+    def call(self, inputs):
+        return ops.mean(inputs, axis=1)

@@ -1,0 +1,11 @@
+"""The networks. A new one is a module beside these and a line in `FACTORIES`."""
+
+from keras_staa.models.resnet import STAAResNet18, STAAResNet19, STAAResNet20, STAAResNet34
+from keras_staa.models.vgg import STAAVGG
+
+FACTORIES = {
+    factory.__name__: factory
+    for factory in (STAAResNet18, STAAResNet19, STAAResNet20, STAAResNet34, STAAVGG)
+}
+
+__all__ = ["FACTORIES", "STAAVGG", "STAAResNet18", "STAAResNet19", "STAAResNet20", "STAAResNet34"]

@@ -1,0 +1,283 @@
+"""What the network factories share: one signature, one contract, the head, weights."""
+
+import dataclasses
+import inspect
+
+import keras
+from keras import layers
+
+from keras_staa import checks
+from keras_staa.layers import LIF, STAA, STAALIF, MeanOverSteps, PerStep, RepeatSteps
+
+DOCUMENTATION = """{title}
+
+The call follows `keras.applications`; what is particular to spiking networks goes by keyword.
+Inputs are images (B, H, W, C) scaled to [0, 1], shown at every time step, or frames
+(B, T, H, W, C). The result is a functional `keras.Model`.
+
+Args:
+    include_top: whether to end in the dense read-out.
+    weights: None for random weights, or a `.weights.h5` file of the same arguments.
+    input_tensor: Keras tensor to use as the input.
+    input_shape: (H, W, C) for images, (T, H, W, C) for frames, which sets `steps`. Default:
+        {input_shape}.
+    pooling: without the top, None for features (B, T, h, w, channels), `"avg"` or `"max"` over
+        space, then the mean over time: (B, channels).
+    classes: number of classes.
+    classifier_activation: of the read-out; None for logits.
+    name: of the model.
+    steps: number of time steps T for images.
+    width: channels of the first stage; every stage scales with it.
+    attention: whether the aggregator stands in front of the neurons of the stages, or a
+        dictionary of arguments of `keras_staa.layers.STAA`.
+    neuron: None, a dictionary of arguments of `keras_staa.layers.LIF`, or a layer that stands
+        for every neuron (copied from its configuration).
+    bypass_rate: of the time-step random dropout, in training only.
+    causal: whether step attention looks back only.
+    step_logits: return logits of each step (B, T, classes), as temporal losses need.
+    normalization: one pair (mean, deviation) a channel, applied to the input inside the model.
+
+Returns:
+    A `keras.Model`.
+
+Raises:
+    ValueError: for an argument outside its range, or arguments that do not fit each other.
+
+Source: {source}
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """The arguments of a factory, checked; the body of a network reads them."""
+
+    include_top: bool
+    input_tensor: object
+    input_shape: tuple
+    pooling: str | None
+    classes: int
+    classifier_activation: object
+    name: str
+    steps: int
+    width: int
+    attention: dict | None
+    neuron: object
+    step_logits: bool
+    normalization: tuple | None
+
+    @property
+    def frames(self):
+        """Whether the input has its own time axis."""
+        return len(self.input_shape) == 4
+
+
+def factory(name, title, body, input_shape, width, source):
+    """Make a network factory.
+
+    Args:
+        name: of the factory, in the manner of `"STAAResNet19"`.
+        title: the first line of its documentation.
+        body: function `(x, arguments) -> x` from the normalised input to the last spikes.
+        input_shape: the default input shape.
+        width: the default width.
+        source: row of the paper.
+
+    Returns:
+        The factory function.
+    """
+    default_width, default_shape = width, input_shape
+
+    def create(
+        include_top=True,
+        weights=None,
+        input_tensor=None,
+        input_shape=None,
+        pooling=None,
+        classes=10,
+        classifier_activation="softmax",
+        name=None,
+        *,
+        steps=4,
+        width=default_width,
+        attention=True,
+        neuron=None,
+        bypass_rate=0.1,
+        causal=False,
+        step_logits=False,
+        normalization=None,
+    ):
+        shape = _input_shape(input_shape, input_tensor, default_shape)
+        arguments = Arguments(
+            include_top=checks.boolean("include_top", include_top),
+            input_tensor=input_tensor,
+            input_shape=shape,
+            pooling=checks.choice("pooling", pooling, (None, "avg", "max")),
+            classes=checks.positive_int("classes", classes),
+            classifier_activation=classifier_activation,
+            name=name or create.__name__,
+            steps=shape[0] if len(shape) == 4 else checks.positive_int("steps", steps),
+            width=checks.positive_int("width", width),
+            attention=_attention(attention, bypass_rate, causal),
+            neuron=_neuron(neuron),
+            step_logits=checks.boolean("step_logits", step_logits),
+            normalization=_normalization(normalization, shape[-1]),
+        )
+        model = _build(arguments, body)
+        if weights is not None:
+            _load(model, weights)
+        return model
+
+    create.__name__ = create.__qualname__ = name
+    create.__doc__ = DOCUMENTATION.format(title=title, input_shape=input_shape, source=source)
+    return create
+
+
+def defaults(create):
+    """The default arguments of a factory."""
+    return {p.name: p.default for p in inspect.signature(create).parameters.values()}
+
+
+def convolution(x, filters, kernel, strides, name, per_step=True):
+    """Convolution without bias and batch normalisation: the current into a neuron."""
+    conv = layers.Conv2D(
+        filters,
+        kernel,
+        strides=strides,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        name=f"{name}_conv",
+    )
+    norm = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")
+    return each_step(norm, each_step(conv, x, per_step), per_step)
+
+
+def each_step(layer, x, per_step=True):
+    """Apply a layer to each step, or to images that have no steps yet."""
+    return PerStep(layer, name=layer.name)(x) if per_step else layer(x)
+
+
+def spikes(x, arguments, name, attention=True):
+    """The neurons, with the aggregator in front of them where the network has it."""
+    neuron, staa = arguments.neuron, arguments.attention
+    if isinstance(neuron, keras.layers.Layer):
+        if attention and staa is not None:
+            x = STAA(**staa, name=f"{name}_staa")(x)
+        return type(neuron).from_config({**neuron.get_config(), "name": f"{name}_neuron"})(x)
+    learn = {"learn": staa is not None}
+    if attention and staa is not None:
+        return STAALIF(**staa, **{**learn, **neuron}, name=f"{name}_neuron")(x)
+    return LIF(**{**learn, **neuron}, name=f"{name}_neuron")(x)
+
+
+def stem(x, filters, kernel, strides, arguments, name="stem"):
+    """First convolution and neurons. The current of an image is computed once and repeated."""
+    x = convolution(x, filters, kernel, strides, name, per_step=arguments.frames)
+    if not arguments.frames:
+        x = RepeatSteps(arguments.steps, name="repeat_steps")(x)
+    return spikes(x, arguments, name, attention=False)
+
+
+def _build(arguments, body):
+    inputs = arguments.input_tensor
+    if inputs is None:
+        inputs = keras.Input(arguments.input_shape, name="input")
+    elif not keras.backend.is_keras_tensor(inputs):
+        inputs = keras.Input(tensor=inputs, name="input")
+    x = inputs
+    if arguments.normalization:
+        means, deviations = zip(*arguments.normalization, strict=True)
+        x = layers.Normalization(
+            mean=means, variance=[d * d for d in deviations], name="normalization"
+        )(x)
+    x = body(x, arguments)
+    x = _head(x, arguments)
+    if arguments.input_tensor is not None:
+        inputs = keras.utils.get_source_inputs(arguments.input_tensor)
+    return keras.Model(inputs, x, name=arguments.name)
+
+
+def _head(x, arguments):
+    # The read-out is float32 under mixed precision: probabilities of bfloat16 have two digits.
+    precise = {"dtype": keras.config.dtype_policy().variable_dtype}
+    if arguments.include_top or arguments.pooling == "avg":
+        x = each_step(layers.GlobalAveragePooling2D(name="average_pool"), x)
+    elif arguments.pooling == "max":
+        x = each_step(layers.GlobalMaxPooling2D(name="max_pool"), x)
+    if not arguments.include_top:
+        return MeanOverSteps(name="mean_over_steps", **precise)(x) if arguments.pooling else x
+    initializer = keras.initializers.VarianceScaling(1.0, "fan_in", "untruncated_normal")
+    x = layers.Dense(
+        arguments.classes, kernel_initializer=initializer, name="predictions", **precise
+    )(x)
+    if arguments.step_logits:
+        return x
+    x = MeanOverSteps(name="mean_over_steps", **precise)(x)
+    if arguments.classifier_activation is None:
+        return x
+    return layers.Activation(arguments.classifier_activation, name="probabilities", **precise)(x)
+
+
+def _load(model, weights):
+    path = str(weights)
+    if not path.endswith(".weights.h5"):
+        raise ValueError(
+            f"`weights` must be None or a file that ends in '.weights.h5'. "
+            f"Received: weights={weights!r}"
+        )
+    model.load_weights(path)
+
+
+def _input_shape(shape, tensor, default):
+    if tensor is not None:
+        from_tensor = tuple(tensor.shape[1:])
+        if shape is not None and tuple(shape) != from_tensor:
+            raise ValueError(
+                f"`input_shape` must be that of `input_tensor`, {from_tensor}. "
+                f"Received: input_shape={tuple(shape)}"
+            )
+        shape = from_tensor
+    shape = tuple(default if shape is None else shape)
+    if len(shape) not in (3, 4) or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise ValueError(
+            "`input_shape` must be (height, width, channels) or (steps, height, width, channels), "
+            f"positive integers. Received: input_shape={shape}"
+        )
+    return shape
+
+
+def _attention(attention, bypass_rate, causal):
+    if attention is False:
+        return None
+    if attention is not True and not isinstance(attention, dict):
+        raise ValueError(
+            "`attention` must be True, False or a dictionary of arguments of STAA. "
+            f"Received: attention={attention!r}"
+        )
+    staa = {"bypass_rate": checks.fraction("bypass_rate", bypass_rate, below_one=True)}
+    if checks.boolean("causal", causal):
+        staa["steps"] = "causal"
+    return {**staa, **(attention if isinstance(attention, dict) else {})}
+
+
+def _neuron(neuron):
+    if neuron is None:
+        return {}
+    if not isinstance(neuron, dict | keras.layers.Layer):
+        raise ValueError(
+            "`neuron` must be None, a dictionary of arguments of LIF or a Keras layer. "
+            f"Received: neuron={neuron!r}"
+        )
+    return neuron
+
+
+def _normalization(pairs, channels):
+    if pairs is None:
+        return None
+    pairs = tuple(tuple(float(v) for v in pair) for pair in pairs)
+    if len(pairs) != channels or any(len(p) != 2 or p[1] <= 0 for p in pairs):
+        raise ValueError(
+            f"`normalization` must hold one pair (mean, positive deviation) for each of the "
+            f"{channels} channels. Received: normalization={pairs}"
+        )
+    return pairs

@@ -1,0 +1,75 @@
+"""Custom gradients: one contract, the three backends' own mechanisms side by side."""
+
+import keras
+
+
+def with_backward(forward, backward):
+    """Join a function with its hand-written gradient.
+
+    `keras.ops.custom_gradient` treats keyword arguments, variables, non-tensors and several
+    outputs differently on each backend, and on PyTorch hides errors of the forward pass; this
+    wrapper takes tensors only and behaves alike everywhere.
+
+    Args:
+        forward: function `(*tensors) -> (output, residuals)`. `output` is one tensor or a tuple
+            of tensors, `residuals` a tuple of the tensors that the gradient needs.
+        backward: function `(residuals, gradient) -> gradients`. `gradient` has the structure of
+            `output`; `gradients` is a tuple with one tensor for each input of `forward`, of that
+            input's shape and dtype.
+
+    Returns:
+        A function `(*tensors) -> output`, differentiable once. Pass a variable as
+        `ops.convert_to_tensor(variable)`.
+
+    Example:
+
+    >>> double = with_backward(lambda x: (2 * x, (x,)), lambda saved, g: (2 * g,))
+    >>> float(double(keras.ops.ones(())))
+    2.0
+    """
+    return _WRAPPERS[keras.backend.backend()](forward, backward)
+
+
+def _jax(forward, backward):
+    import jax
+
+    function = jax.custom_vjp(lambda *tensors: forward(*tensors)[0])
+    function.defvjp(forward, backward)
+    return function
+
+
+def _tensorflow(forward, backward):
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def function(*tensors):
+        output, residuals = forward(*tensors)
+
+        def gradient(*gradients):
+            return backward(residuals, gradients if isinstance(output, tuple) else gradients[0])
+
+        return output, gradient
+
+    # A variable among the inputs would count as a hidden one, which tf.custom_gradient refuses.
+    return lambda *tensors: function(*(tf.convert_to_tensor(t) for t in tensors))
+
+
+def _torch(forward, backward):
+    import torch
+
+    class Function(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, *tensors):
+            output, residuals = forward(*tensors)
+            ctx.save_for_backward(*residuals)
+            return output
+
+        @staticmethod
+        def backward(ctx, *gradients):
+            many = len(gradients) > 1
+            return backward(ctx.saved_tensors, gradients if many else gradients[0])
+
+    return Function.apply
+
+
+_WRAPPERS = {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}
