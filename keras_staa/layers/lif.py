@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_staa import checks, surrogates
-from keras_staa.ops import lif
+from keras_staa.ops import neuron
 
 RESETS = ("hard", "soft")
 
@@ -62,6 +62,13 @@ class LIF(keras.layers.Layer):
         self.reset = checks.choice("reset", reset, RESETS)
         self.detach_reset = checks.boolean("detach_reset", detach_reset)
         self.surrogate = surrogates.get(surrogate)
+        self.integrate = neuron(
+            self.surrogate,
+            self.threshold,
+            self.reset,
+            self.detach_reset,
+            constants=None if self.learn else (self.decay, self.gain),
+        )
 
     def build(self, input_shape):
         checks.input_shape(self, input_shape, "bT...")
@@ -86,12 +93,10 @@ class LIF(keras.layers.Layer):
         return input_shape
 
     def call(self, inputs):
-        decay, gain = self.decay, self.gain
-        if self.learn:
-            decay = ops.convert_to_tensor(self.decay_weight)
-            gain = ops.convert_to_tensor(self.gain_weight)
-        return lif(
-            inputs, decay, gain, self.surrogate, self.threshold, self.reset, self.detach_reset
+        if not self.learn:
+            return self.integrate(inputs)
+        return self.integrate(
+            inputs, ops.convert_to_tensor(self.decay_weight), ops.convert_to_tensor(self.gain_weight)
         )
 
     def get_config(self):

@@ -38,10 +38,25 @@ def lif(current, decay, gain, surrogate, threshold=1.0, reset="hard", detach_res
     >>> spikes.shape[1], [float(s) for s in spikes[0]]
     (4, [0.0, 1.0, 0.0, 1.0])
     """
-    steps = current.shape[1]
-    rolled = steps > UNROLLED_STEPS
-    soft = reset == "soft"
     fixed = isinstance(decay, float) and isinstance(gain, float)
+    call = neuron(
+        surrogate, threshold, reset, detach_reset, constants=(decay, gain) if fixed else None
+    )
+    return call(current) if fixed else call(current, decay, gain)
+
+
+def neuron(surrogate, threshold=1.0, reset="hard", detach_reset=True, constants=None):
+    """The function behind `lif`, made once and called often, as compilers want it.
+
+    Args:
+        surrogate, threshold, reset, detach_reset: as in `lif`.
+        constants: (decay, gain), two floats, or None where they are tensors.
+
+    Returns:
+        A function `(current) -> spikes`, or `(current, decay, gain) -> spikes` without constants.
+    """
+    soft = reset == "soft"
+    fixed = constants is not None
 
     def integrate(h, x, m, n):
         v = _times(n, ops.cast(x, "float32"))
@@ -55,7 +70,8 @@ def lif(current, decay, gain, surrogate, threshold=1.0, reset="hard", detach_res
 
     def potentials(x, m, n):
         """Every V: a list of T tensors, or one time-first tensor where the loop is rolled."""
-        if rolled:
+        steps = x.shape[1]
+        if steps > UNROLLED_STEPS:
 
             def step(h, x):
                 v = integrate(h, x, m, n)
@@ -68,13 +84,13 @@ def lif(current, decay, gain, surrogate, threshold=1.0, reset="hard", detach_res
             h = after(vs[t]) if t + 1 < steps else None
         return vs
 
-    def forward(x, m=decay, n=gain):
-        vs = potentials(x, m, n)
-        if rolled:
+    def forward(x, *coefficients):
+        vs = potentials(x, *(constants if fixed else coefficients))
+        if x.shape[1] > UNROLLED_STEPS:
             spikes = _swap_time(ops.cast(vs >= threshold, x.dtype))
         else:
             spikes = ops.stack([ops.cast(v >= threshold, x.dtype) for v in vs], axis=1)
-        return spikes, ((x,) if fixed else (x, m, n))
+        return spikes, (x, *coefficients)
 
     def potential_gradient(g, dh, v):
         """dV[t] from the gradients of S[t] and of H[t]."""
@@ -88,6 +104,7 @@ def lif(current, decay, gain, surrogate, threshold=1.0, reset="hard", detach_res
         return dv + dh * (passed - (threshold if soft else v) * slope)
 
     def unrolled_backward(x, m, n, g):
+        steps = x.shape[1]
         vs = potentials(x, m, n)
         dxs, dm, dn, dh = [None] * steps, 0.0, 0.0, None
         for t in reversed(range(steps)):
@@ -96,7 +113,7 @@ def lif(current, decay, gain, surrogate, threshold=1.0, reset="hard", detach_res
             if not fixed:
                 dn += _sum_to(dv * ops.cast(x[:, t], "float32"), n)
                 dm += _sum_to(dv * after(vs[t - 1]), m) if t else ops.zeros_like(m)
-            dh = _times(m, dv)
+            dh = _times(m, dv) if t else None
         return ops.stack(dxs, axis=1), dm, dn
 
     def rolled_backward(x, m, n, g):
@@ -114,12 +131,12 @@ def lif(current, decay, gain, surrogate, threshold=1.0, reset="hard", detach_res
         return dx, _sum_to(dvs[1:] * after(vs[:-1]), m), dn
 
     def backward(residuals, g):
-        x, m, n = residuals if not fixed else (*residuals, decay, gain)
+        x, m, n = (*residuals, *constants) if fixed else residuals
+        rolled = x.shape[1] > UNROLLED_STEPS
         gradients = (rolled_backward if rolled else unrolled_backward)(x, m, n, g)
         return gradients[:1] if fixed else gradients
 
-    call = with_backward(forward, backward)
-    return call(current) if fixed else call(current, decay, gain)
+    return with_backward(forward, backward)
 
 
 def _times(coefficient, values):
