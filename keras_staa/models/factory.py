@@ -1,6 +1,7 @@
 """What the network factories share: one signature, one contract, the head, weights."""
 
 import dataclasses
+import functools
 import inspect
 
 import keras
@@ -8,6 +9,7 @@ from keras import layers
 
 from keras_staa import checks
 from keras_staa.layers import LIF, STAA, STAALIF, MeanOverSteps, PerStep, RepeatSteps
+from keras_staa.models import pretrained
 
 DOCUMENTATION = """{title}
 
@@ -17,7 +19,10 @@ Inputs are images (B, H, W, C) scaled to [0, 1], shown at every time step, or fr
 
 Args:
     include_top: whether to end in the dense read-out.
-    weights: None for random weights, or a `.weights.h5` file of the same arguments.
+    weights: None for random weights; the name or folder of a preset, whose arguments then hold
+        where none are given (other `steps`, `input_shape`, `classes` or no top take over the
+        weights of all layers but a read-out of another size); or a `.weights.h5` file of the same
+        arguments.
     input_tensor: Keras tensor to use as the input.
     input_shape: (H, W, C) for images, (T, H, W, C) for frames, which sets `steps`. Default:
         {input_shape}.
@@ -30,8 +35,8 @@ Args:
     width: channels of the first stage; every stage scales with it.
     attention: whether the aggregator stands in front of the neurons of the stages, or a
         dictionary of arguments of `keras_staa.layers.STAA`.
-    neuron: None, a dictionary of arguments of `keras_staa.layers.LIF`, or a layer that stands
-        for every neuron (copied from its configuration).
+    neuron: None, a dictionary of arguments of `keras_staa.layers.LIF`, or a layer (or its
+        serialized form) that stands for every neuron, copied from its configuration.
     bypass_rate: of the time-step random dropout, in training only.
     causal: whether step attention looks back only.
     step_logits: return logits of each step (B, T, classes), as temporal losses need.
@@ -122,19 +127,42 @@ def factory(name, title, body, input_shape, width, source):
             step_logits=checks.boolean("step_logits", step_logits),
             normalization=_normalization(normalization, shape[-1]),
         )
-        model = _build(arguments, body)
-        if weights is not None:
-            _load(model, weights)
-        return model
+        return _build(arguments, body)
 
     create.__name__ = create.__qualname__ = name
     create.__doc__ = DOCUMENTATION.format(title=title, input_shape=input_shape, source=source)
-    return create
+    return _recorded(create)
 
 
-def defaults(create):
-    """The default arguments of a factory."""
-    return {p.name: p.default for p in inspect.signature(create).parameters.values()}
+def recorded_arguments(model):
+    """The factory's name and the arguments that made a network, or None for any other model."""
+    return getattr(model, _RECORD, None)
+
+
+_RECORD = "_staa_factory"
+
+
+def _recorded(create):
+    """Let a preset's arguments stand where the caller gave none, and note what made a network."""
+    signature = inspect.signature(create)
+    defaults = {p.name: p.default for p in signature.parameters.values()}
+
+    def build(**arguments):
+        model = create(**arguments)
+        # Past the model's own bookkeeping, which would turn the dictionary into a tracked one.
+        object.__setattr__(model, _RECORD, (create.__name__, {**defaults, **arguments}))
+        return model
+
+    build.__name__ = create.__name__
+
+    @functools.wraps(create)
+    def call(*args, **kwargs):
+        given = signature.bind(*args, **kwargs).arguments
+        if given.get("weights") is None:
+            return build(**given)
+        return pretrained.load(build, given, lambda arguments: {**defaults, **arguments})
+
+    return call
 
 
 def convolution(x, filters, kernel, strides, name, per_step=True):
@@ -218,16 +246,6 @@ def _head(x, arguments):
     return layers.Activation(arguments.classifier_activation, name="probabilities", **precise)(x)
 
 
-def _load(model, weights):
-    path = str(weights)
-    if not path.endswith(".weights.h5"):
-        raise ValueError(
-            f"`weights` must be None or a file that ends in '.weights.h5'. "
-            f"Received: weights={weights!r}"
-        )
-    model.load_weights(path)
-
-
 def _input_shape(shape, tensor, default):
     if tensor is not None:
         from_tensor = tuple(tensor.shape[1:])
@@ -263,6 +281,8 @@ def _attention(attention, bypass_rate, causal):
 def _neuron(neuron):
     if neuron is None:
         return {}
+    if isinstance(neuron, dict) and "class_name" in neuron:
+        neuron = keras.saving.deserialize_keras_object(neuron)
     if not isinstance(neuron, dict | keras.layers.Layer):
         raise ValueError(
             "`neuron` must be None, a dictionary of arguments of LIF or a Keras layer. "

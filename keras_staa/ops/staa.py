@@ -38,7 +38,9 @@ def attended_mean(x, query, encoding=None):
     logits = ops.matmul(x, query)
     if encoding is not None:
         logits = logits + ops.matmul(encoding, query)
-    weights = ops.softmax(ops.cast(logits, "float32"), axis=2)
+    logits = ops.cast(logits, "float32")
+    # Keras warns of a softmax over one place; times zero, the query keeps a gradient.
+    weights = 0.0 * logits + 1.0 if x.shape[2] == 1 else ops.softmax(logits, axis=2)
     weights = ops.cast(ops.swapaxes(weights, 2, 3), x.dtype)
     total = ops.matmul(weights, x)
     if encoding is not None:

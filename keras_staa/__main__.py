@@ -1,0 +1,7 @@
+"""`python -m keras_staa`."""
+
+import sys
+
+from keras_staa.cli import main
+
+sys.exit(main())

@@ -1,0 +1,60 @@
+"""Weights from one network to another of the same layers: other T, size, classes or head."""
+
+import keras
+
+READ_OUT = "predictions"
+
+
+def transfer(source, target):
+    """Give a network the weights of another, layer by layer, matched by name.
+
+    Layers whose weights depend on the number of steps or on the size (those with a method
+    `transfer_from`) interpolate. The read-out keeps its own start values where the classes differ.
+
+    Args:
+        source: a `keras.Model` with the weights.
+        target: a `keras.Model` of the same factory and width.
+
+    Raises:
+        ValueError: if a layer has no counterpart, or one of another shape.
+    """
+    sources = {layer.name: layer for layer in source.layers}
+    for layer in target.layers:
+        if not layer.weights:
+            continue
+        if layer.name not in sources:
+            if layer.name == READ_OUT:
+                continue
+            raise ValueError(f"The source has no layer {layer.name!r} to take weights from.")
+        parts, others = _with_weights(layer), _with_weights(sources[layer.name])
+        if len(parts) != len(others):
+            raise ValueError(
+                f"Layer {layer.name!r} holds {len(parts)} layers with weights, its source "
+                f"{len(others)}."
+            )
+        for part, other in zip(parts, others, strict=True):
+            _copy(layer.name, part, other)
+
+
+def _copy(name, part, other):
+    shapes = [[tuple(w.shape) for w in layer.weights] for layer in (part, other)]
+    if shapes[0] == shapes[1]:
+        part.set_weights(other.get_weights())
+    elif hasattr(part, "transfer_from"):
+        part.transfer_from(other)
+    elif name != READ_OUT:
+        raise ValueError(
+            f"Layer {name!r} has weights of shapes {shapes[0]}, its source {shapes[1]}. Number of "
+            "steps, height, width and classes may differ, channels may not."
+        )
+
+
+def _with_weights(layer):
+    """The layer itself or the innermost ones inside it, as far as they have weights."""
+    flat = layer._flatten_layers()
+    return [inner for inner in flat if inner.weights and not _inner(inner)]
+
+
+def _inner(layer):
+    others = layer._flatten_layers(include_self=False)
+    return [inner for inner in others if isinstance(inner, keras.Layer)]

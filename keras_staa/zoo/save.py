@@ -1,0 +1,181 @@
+"""Write a network as a preset."""
+
+import json
+import pathlib
+import shutil
+import tempfile
+
+import keras
+import numpy as np
+
+from keras_staa import checks, presets
+from keras_staa.models.factory import recorded_arguments
+
+# What a preset does not keep: where the network came from, and the caller's tensors.
+DROPPED = ("weights", "input_tensor", "name")
+
+
+def save(
+    model,
+    folder,
+    *,
+    data_set,
+    class_names,
+    accuracy=None,
+    training=None,
+    licence="Apache-2.0",
+    history=None,
+    text="",
+    dtype="float16",
+):
+    """Write a network of this library's factories as a preset that `load` reads.
+
+    The folder appears whole or not at all. Its name is the name of the preset.
+
+    Args:
+        model: a network that a factory or `load` returned.
+        folder: path of the new folder.
+        data_set: string, what the network was trained on.
+        class_names: list of strings, one for each class.
+        accuracy: None, or a dictionary with `value` in [0, 1], `split`, `images` (how many) and
+            `measured` (the command).
+        training: None or a dictionary of what another would need to train it again: recipe, seed.
+        licence: string, of the weights.
+        history: None or the path of the `history.csv` of the training.
+        text: string, Markdown for the card.
+        dtype: `"float16"` or `"float32"`, of the stored weights; loaded they are float32.
+
+    Returns:
+        The path of the folder.
+
+    Raises:
+        ValueError: if the model is not one of a factory, the folder exists, or what is said of the
+            network does not fit it.
+
+    Example:
+
+    ```python
+    model = keras_staa.STAAResNet19(weights="cifar10", classes=2)
+    ...
+    keras_staa.zoo.save(model, "cats", data_set="my photographs", class_names=["cat", "other"])
+    keras_staa.zoo.load("cats")
+    ```
+    """
+    folder = pathlib.Path(folder)
+    architecture, arguments = _origin(model)
+    checks.choice("dtype", dtype, ("float16", "float32"))
+    if len(class_names) != arguments["classes"]:
+        raise ValueError(
+            f"`class_names` must hold one name for each of the {arguments['classes']} classes. "
+            f"Received: class_names={list(class_names)}"
+        )
+    if folder.exists():
+        raise ValueError(f"`folder` must not exist yet. Received: folder={str(folder)!r}")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        partial = pathlib.Path(temporary) / folder.name
+        partial.mkdir()
+        weights = partial / presets.WEIGHTS
+        write_weights(model, weights, dtype)
+        preset = presets.schema()(
+            format=1,
+            name=folder.name,
+            architecture=architecture,
+            arguments=arguments,
+            data_set=data_set,
+            classes=arguments["classes"],
+            class_names=list(class_names),
+            steps=_steps(arguments),
+            parameters=sum(int(np.prod(w.shape)) for w in model.trainable_weights),
+            accuracy=accuracy,
+            training=training or {},
+            licence=licence,
+            sha256=presets.sha256(weights),
+            bytes=weights.stat().st_size,
+            weights_dtype=dtype,
+            keras_version=keras.__version__,
+        )
+        (partial / presets.DESCRIPTION).write_text(preset.model_dump_json(indent=2) + "\n", "utf-8")
+        (partial / presets.CARD).write_text(_card(preset, text), "utf-8")
+        if history is not None:
+            shutil.copyfile(history, partial / presets.HISTORY)
+        partial.rename(folder)
+    return folder
+
+
+def write_weights(model, path, dtype):
+    """Write a `.weights.h5` file whose floating-point numbers are of the given dtype, compressed.
+
+    Args:
+        model: a `keras.Model`.
+        path: of the file, which ends in `.weights.h5`.
+        dtype: `"float16"` or `"float32"`.
+
+    Raises:
+        ValueError: if a weight is too large for float16.
+    """
+    import h5py
+
+    with tempfile.TemporaryDirectory() as folder:
+        plain = pathlib.Path(folder) / "plain.weights.h5"
+        model.save_weights(plain)
+        with h5py.File(plain) as source, h5py.File(path, "w") as target:
+            target.attrs.update(source.attrs)
+
+            def copy(name, item):
+                if isinstance(item, h5py.Group):
+                    new = target.require_group(name)
+                else:
+                    values = item[()]
+                    if np.issubdtype(values.dtype, np.floating):
+                        values = _cast(name, values, dtype)
+                    packing = {"compression": "gzip", "shuffle": True} if values.ndim else {}
+                    # Without times the same weights make the same file.
+                    new = target.create_dataset(name, data=values, track_times=False, **packing)
+                new.attrs.update(item.attrs)
+
+            source.visititems(copy)
+
+
+def _cast(name, values, dtype):
+    cast = values.astype(dtype)
+    if not np.isfinite(cast).all():
+        raise ValueError(f"Weight {name} has values that {dtype} cannot hold. Use dtype='float32'.")
+    return cast
+
+
+def _origin(model):
+    record = recorded_arguments(model)
+    if record is None:
+        raise ValueError(
+            "`model` must be a network as a factory of keras_staa or `zoo.load` returned it: one "
+            "read from a `.keras` file no longer knows its factory. Build it anew and give it the "
+            f"weights with `set_weights`. Received: model={model!r}"
+        )
+    architecture, arguments = record
+    if not arguments["include_top"]:
+        raise ValueError("`model` must have its read-out (include_top=True) to be a preset.")
+    arguments = {name: value for name, value in arguments.items() if name not in DROPPED}
+    text = json.dumps(arguments, default=keras.saving.serialize_keras_object)
+    return architecture, json.loads(text)
+
+
+def _steps(arguments):
+    shape = arguments["input_shape"]
+    return shape[0] if shape and len(shape) == 4 else arguments["steps"]
+
+
+def _card(preset, text):
+    lines = [f"# {preset.name}", "", f"{preset.architecture} for {preset.data_set}."]
+    if preset.accuracy:
+        lines += [
+            "",
+            f"Accuracy: {preset.accuracy.value:.2%} on {preset.accuracy.images} images "
+            f"({preset.accuracy.split}), measured with `{preset.accuracy.measured}`.",
+        ]
+    lines += ["", f"Time steps: {preset.steps}. Trainable parameters: {preset.parameters}."]
+    if preset.training:
+        lines += ["", "Training:", ""]
+        lines += [f"- {name}: {value}" for name, value in preset.training.items()]
+    lines += ["", f"Licence of the weights: {preset.licence}.", ""]
+    return "\n".join(lines) + (f"\n{text.strip()}\n" if text.strip() else "")
