@@ -61,6 +61,11 @@ class Triangular(_Surrogate):
 
     Args:
         width: positive float, half the base of the triangle.
+
+    Example:
+
+    >>> float(Triangular(width=2.0)(0.5))
+    0.375
     """
 
     parameter = "width"
@@ -78,6 +83,11 @@ class Sigmoid(_Surrogate):
 
     Args:
         slope: positive float.
+
+    Example:
+
+    >>> float(Sigmoid(slope=2.0)(0.0))
+    0.5
     """
 
     def __init__(self, slope=4.0):
@@ -94,6 +104,11 @@ class Arctan(_Surrogate):
 
     Args:
         slope: positive float.
+
+    Example:
+
+    >>> float(Arctan(slope=3.0)(0.0))
+    1.5
     """
 
     def __init__(self, slope=2.0):
@@ -142,5 +157,17 @@ def get(surrogate):
 
 
 def serialize(surrogate):
-    """The JSON form of a surrogate, which `get` turns back."""
+    """The JSON form of a surrogate, which `get` turns back.
+
+    Args:
+        surrogate: a callable that `get` accepts.
+
+    Returns:
+        What `json.dumps` takes.
+
+    Example:
+
+    >>> get(serialize(Triangular(width=2.0)))
+    Triangular(width=2.0)
+    """
     return keras.saving.serialize_keras_object(surrogate)

@@ -141,6 +141,15 @@ class RandomChoice(DataLayer):
         return cls(**{**config, "layers": layers})
 
 
+@keras.saving.register_keras_serializable("keras_staa")
+class Shear(keras.layers.RandomShear):
+    """Symmetric, and loads again: Keras refuses the negative bound that it writes itself."""
+
+    def get_config(self):
+        bounds = {"x_factor": self.x_factor[1], "y_factor": self.y_factor[1]}
+        return {**super().get_config(), **bounds}
+
+
 def random_crop(image_shape, padding=4, seed=None, **kwargs):
     """Pads with zeros and crops back to the size, at an offset drawn for each image.
 
@@ -207,8 +216,8 @@ def _one_operation(image_shape, seeds):
     coloured = {"value_range": (0.0, 1.0)}
     operations = [
         (layers.RandomRotation, {"factor": 30 / 360, **moved}),
-        (layers.RandomShear, {"x_factor": 0.3, "y_factor": 0.0, **moved}),
-        (layers.RandomShear, {"x_factor": 0.0, "y_factor": 0.3, **moved}),
+        (Shear, {"x_factor": 0.3, "y_factor": 0.0, **moved}),
+        (Shear, {"x_factor": 0.0, "y_factor": 0.3, **moved}),
         (layers.RandomTranslation, {"height_factor": 0.3, "width_factor": 0.0, **moved}),
         (layers.RandomTranslation, {"height_factor": 0.0, "width_factor": 0.3, **moved}),
         (layers.RandomBrightness, {"factor": 0.4, **coloured}),

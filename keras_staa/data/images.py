@@ -217,11 +217,12 @@ class _Draws(keras.random.SeedGenerator):
 def _drawing_from(layers, seeds):
     """Lets the layers, and those inside them, draw from `seeds` instead of their own."""
     every = [inner for layer in layers for inner in layer._flatten_layers()]
-    drawing = [layer for layer in every if hasattr(layer, "_get_seed_generator")]
-    for layer in drawing:
+    # By identity, since one layer may stand in the list twice.
+    drawing = {id(layer): layer for layer in every if hasattr(layer, "_get_seed_generator")}
+    for layer in drawing.values():
         layer._get_seed_generator = lambda backend=None: seeds
     try:
         yield
     finally:
-        for layer in drawing:
+        for layer in drawing.values():
             del layer._get_seed_generator

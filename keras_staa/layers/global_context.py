@@ -46,6 +46,7 @@ class GlobalContext(keras.layers.Layer):
                 f"`ratio` must not be larger than the channels of the input, {channels}. "
                 f"Received: ratio={self.ratio}, input_shape={tuple(input_shape)}"
             )
+        self.input_spec = keras.layers.InputSpec(ndim=5, axes={-1: channels})
         hidden = channels // self.ratio
 
         def weight(name, shape, initializer):

@@ -80,6 +80,8 @@ class LIF(keras.layers.Layer):
                     f"Input of layer '{self.name}' must have a static last axis, because `learn` "
                     f"gives each channel its own values. Received: input_shape={input_shape}"
                 )
+            if len(input_shape) > 2:
+                self.input_spec.axes[-1] = channels
             # An optimizer's steps are smaller than bfloat16 shows.
             kind = {"shape": (channels,), "dtype": "float32", "autocast": False}
             self.decay_weight = self.add_weight(

@@ -6,7 +6,7 @@ from keras import ops
 from keras_staa import checks
 from keras_staa.layers.global_context import GlobalContext
 from keras_staa.layers.lif import LIF
-from keras_staa.layers.position_encoding import PositionEncoding
+from keras_staa.layers.position_encoding import KINDS, PositionEncoding
 from keras_staa.layers.step_attention import StepAttention
 from keras_staa.ops import modulate
 
@@ -59,7 +59,7 @@ class STAA(keras.layers.Layer):
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.position = self.context = self.step_attention = None
-        if position is not None:
+        if checks.choice("position", position, (None, *KINDS)) is not None:
             self.position = PositionEncoding(position, **policy)
         if checks.boolean("context", context):
             self.context = GlobalContext(ratio, **policy)
@@ -68,9 +68,12 @@ class STAA(keras.layers.Layer):
 
     def build(self, input_shape):
         checks.input_shape(self, input_shape, "bTHWC")
+        axes = {}
         for part in (self.position, self.context, self.step_attention):
             if part is not None:
                 part.build(input_shape)
+                axes |= part.input_spec.axes
+        self.input_spec = keras.layers.InputSpec(ndim=5, axes=axes)
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -71,7 +71,7 @@ class StepAttention(keras.layers.Layer):
         """The step gate of x + encoding: float32 tensor (B, T)."""
         squeeze, excite = (ops.convert_to_tensor(w) for w in (self.squeeze, self.excite))
         if self.causal:
-            reads, acts = self.masks()
+            reads, acts = (ops.convert_to_tensor(mask) for mask in self.masks())
             squeeze, excite = squeeze * reads, excite * acts
         hidden = ops.relu(ops.matmul(step_mean(x, encoding), squeeze) + self.squeeze_bias)
         return 2.0 * ops.sigmoid(ops.matmul(hidden, excite) + self.excite_bias)
