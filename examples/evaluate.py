@@ -1,6 +1,6 @@
 """Accuracy of a preset on the test images of its data set.
 
-    python examples/evaluate.py cifar10 --data-dir DIR
+python examples/evaluate.py cifar10 --data-dir DIR
 """
 
 import argparse

@@ -1,13 +1,16 @@
 """Train a spiking network on CIFAR-10 with plain `compile` and `fit`.
 
-    python examples/train_cifar10.py --out runs/cifar10
+    python examples/train_cifar10.py --out runs/vgg_w32_t1.cifar10 --steps 1 --epochs 30
 
-Run the same command again after an interruption and it goes on from the last finished epoch.
+Run the same command again after an interruption and it goes on from the last finished epoch. At
+the end the network is measured on the test images and written as the preset `OUT/preset`, which
+`keras_staa.zoo.load` reads and `--weights` takes as the start of another run.
 """
 
 import argparse
-import math
+import json
 import pathlib
+import sys
 
 import keras
 
@@ -15,29 +18,34 @@ import keras_staa
 
 MEAN = (0.49139968, 0.48215841, 0.44653091)
 DEVIATION = (0.24703223, 0.24348513, 0.26158784)
-IMAGES = 50_000
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the run")
     parser.add_argument("--data-dir", help="folder with prepared TFDS data sets")
-    parser.add_argument("--architecture", default="STAAResNet20")
+    parser.add_argument("--architecture", default="STAAVGG")
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--steps", type=int, default=2, help="time steps T")
     parser.add_argument("--no-attention", dest="attention", action="store_false")
+    parser.add_argument("--neuron", type=json.loads, help="arguments of LIF, as JSON")
+    parser.add_argument("--weights", help="preset or folder of one to start from, of any T")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=0.2, help="at the peak")
     parser.add_argument("--weight-decay", type=float, default=5e-3, help="decoupled")
+    parser.add_argument("--label-smoothing", type=float, default=0.1)
     parser.add_argument("--augment", default="standard")
     parser.add_argument("--policy", default="float32", help="or mixed_bfloat16")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--held-out", action="store_true", help="measure on 5,000 training images kept apart"
+    )
     return parser.parse_args()
 
 
-def optimizer(args):
-    steps = math.ceil(IMAGES / args.batch_size)
+def optimizer(args, steps):
+    """SGD with Nesterov momentum, and decay where it is meant: on the kernels."""
     warmup = min(2.0, 0.2 * args.epochs)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=args.learning_rate / 25,
@@ -55,6 +63,59 @@ def optimizer(args):
     return sgd
 
 
+def network(args):
+    """A new network, or that of a preset for this many time steps."""
+    create = keras_staa.models.FACTORIES[args.architecture]
+    if args.weights:
+        return create(weights=args.weights, steps=args.steps, classifier_activation=None)
+    return create(
+        steps=args.steps,
+        width=args.width,
+        attention=args.attention,
+        neuron=args.neuron,
+        normalization=list(zip(MEAN, DEVIATION, strict=True)),
+        classifier_activation=None,
+    )
+
+
+def publish(model, args, accuracy, count):
+    """Write the preset: the same network with probabilities as its output."""
+    name, recorded = keras_staa.models.recorded_arguments(model)
+    final = keras_staa.models.FACTORIES[name](
+        **{**recorded, "weights": None, "classifier_activation": "softmax"}
+    )
+    final.set_weights(model.get_weights())
+    keras_staa.zoo.save(
+        final,
+        args.out / "preset",
+        data_set="cifar10",
+        class_names=keras_staa.data.class_names("cifar10", data_dir=args.data_dir),
+        accuracy={
+            "value": accuracy,
+            "split": "5,000 held-out training images" if args.held_out else "test",
+            "images": count,
+            "measured": "at the end of the training, before rounding to float16",
+        },
+        training={
+            "command": " ".join(["python", "examples/train_cifar10.py", *_portable(sys.argv[1:])]),
+            "backend": f"{keras.backend.backend()}, Keras {keras.__version__}",
+            **{k: v for k, v in vars(args).items() if k not in ("out", "data_dir", "weights")},
+            "reported_epoch": args.epochs,
+        },
+        history=args.out / "history.csv",
+    )
+
+
+def _portable(argv):
+    """The command line without where this machine keeps its files."""
+    kept, skip = [], False
+    for word in argv:
+        if not skip and word not in ("--out", "--data-dir"):
+            kept.append(f"'{word}'" if word.startswith("{") else word)
+        skip = word in ("--out", "--data-dir")
+    return kept
+
+
 def main():
     args = arguments()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -62,25 +123,30 @@ def main():
     keras.config.set_dtype_policy(args.policy)
     read = {"data_dir": args.data_dir, "batch_size": args.batch_size, "one_hot": True}
     train = keras_staa.data.images(
-        "cifar10", "train", augment=args.augment, seed=args.seed, drop_remainder=True, **read
+        "cifar10",
+        "train[:45000]" if args.held_out else "train",
+        augment=args.augment,
+        seed=args.seed,
+        drop_remainder=True,
+        **read,
     )
-    test = keras_staa.data.images("cifar10", "test", **read)
+    test = keras_staa.data.images(
+        "cifar10", "train[45000:]" if args.held_out else "test", shuffle=False, **read
+    )
+    count = 5_000 if args.held_out else 10_000
 
-    model = keras_staa.models.FACTORIES[args.architecture](
-        steps=args.steps,
-        width=args.width,
-        attention=args.attention,
-        normalization=list(zip(MEAN, DEVIATION, strict=True)),
-        classifier_activation=None,
-    )
+    model = network(args)
     model.compile(
-        optimizer=optimizer(args),
-        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
+        optimizer=optimizer(args, len(train)),
+        loss=keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=args.label_smoothing
+        ),
         metrics=["accuracy"],
     )
     model.fit(
         train,
         epochs=args.epochs,
+        shuffle=False,  # `train` is shuffled already
         callbacks=[
             keras.callbacks.CSVLogger(args.out / "history.csv", append=True),
             keras.callbacks.BackupAndRestore(args.out / "backup", delete_checkpoint=False),
@@ -88,10 +154,8 @@ def main():
         verbose=2,
     )
     result = model.evaluate(test, return_dict=True, verbose=2)
-    print(f"test accuracy after epoch {args.epochs}: {result['accuracy']:.4f}")
-    partial = args.out / "partial.weights.h5"
-    model.save_weights(partial)
-    partial.rename(args.out / "model.weights.h5")
+    print(f"accuracy on {count} images after epoch {args.epochs}: {result['accuracy']:.4f}")
+    publish(model, args, result["accuracy"], count)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,9 @@ class LIF(keras.layers.Layer):
         if not self.learn:
             return self.integrate(inputs)
         return self.integrate(
-            inputs, ops.convert_to_tensor(self.decay_weight), ops.convert_to_tensor(self.gain_weight)
+            inputs,
+            ops.convert_to_tensor(self.decay_weight),
+            ops.convert_to_tensor(self.gain_weight),
         )
 
     def get_config(self):

@@ -29,7 +29,7 @@ class StepAttention(keras.layers.Layer):
     Example:
 
     >>> x = np.random.rand(2, 4, 8, 8, 16).astype("float32")
-    >>> np.allclose(StepAttention()(x), x)
+    >>> np.allclose(keras.ops.convert_to_numpy(StepAttention()(x)), x)
     True
 
     Source: the paper's step attention; the shapes are inferred, the causal form is this library's.

@@ -48,7 +48,7 @@ class PerStep(keras.layers.Wrapper):
     statistics over batch, time and space.
 
     Args:
-        layer: a `keras.layers.Layer` for inputs (B, ...).
+        layer: a `keras.layers.Layer` for inputs (B, ...). Its dtype policy is the wrapper's too.
 
     Raises:
         ValueError: if `layer` is not a Keras layer or the input has no static time axis.
@@ -62,8 +62,8 @@ class PerStep(keras.layers.Wrapper):
     def __init__(self, layer, **kwargs):
         if not isinstance(layer, keras.layers.Layer):
             raise ValueError(f"`layer` must be a keras.layers.Layer. Received: layer={layer!r}")
-        kwargs.setdefault("dtype", layer.dtype_policy)
-        super().__init__(layer, **kwargs)
+        # The wrapper passes on what the layer computes, so it has no dtype of its own.
+        super().__init__(layer, **{**kwargs, "dtype": layer.dtype_policy})
 
     def build(self, input_shape):
         checks.input_shape(self, input_shape, "bT...")

@@ -1,5 +1,6 @@
 """The networks. A new one is a module beside these and a line in `FACTORIES`."""
 
+from keras_staa.models.factory import recorded_arguments
 from keras_staa.models.resnet import STAAResNet18, STAAResNet19, STAAResNet20, STAAResNet34
 from keras_staa.models.vgg import STAAVGG
 
@@ -8,4 +9,12 @@ FACTORIES = {
     for factory in (STAAResNet18, STAAResNet19, STAAResNet20, STAAResNet34, STAAVGG)
 }
 
-__all__ = ["FACTORIES", "STAAVGG", "STAAResNet18", "STAAResNet19", "STAAResNet20", "STAAResNet34"]
+__all__ = [
+    "FACTORIES",
+    "STAAVGG",
+    "STAAResNet18",
+    "STAAResNet19",
+    "STAAResNet20",
+    "STAAResNet34",
+    "recorded_arguments",
+]

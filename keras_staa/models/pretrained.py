@@ -33,7 +33,12 @@ def load(create, given, full):
         model = create(**given)
         model.load_weights(str(weights))
         return model
-    folder = presets.find(weights)
+    try:
+        folder = presets.find(weights)
+    except ValueError as error:
+        raise ValueError(
+            f"`weights` must be None, a `.weights.h5` file or a preset. {error}"
+        ) from error
     preset = presets.read(folder)
     if preset.architecture != create.__name__:
         raise ValueError(

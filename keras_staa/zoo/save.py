@@ -13,6 +13,8 @@ from keras_staa.models.factory import recorded_arguments
 
 # What a preset does not keep: where the network came from, and the caller's tensors.
 DROPPED = ("weights", "input_tensor", "name")
+# A compressed weight has a table of its chunks, which is larger than this.
+SMALL = 4096
 
 
 def save(
@@ -119,7 +121,8 @@ def write_weights(model, path, dtype):
     with tempfile.TemporaryDirectory() as folder:
         plain = pathlib.Path(folder) / "plain.weights.h5"
         model.save_weights(plain)
-        with h5py.File(plain) as source, h5py.File(path, "w") as target:
+        # The newer file format: the old one spends four kilobytes on each of hundreds of weights.
+        with h5py.File(plain) as source, h5py.File(path, "w", libver="v110") as target:
             target.attrs.update(source.attrs)
 
             def copy(name, item):
@@ -129,7 +132,8 @@ def write_weights(model, path, dtype):
                     values = item[()]
                     if np.issubdtype(values.dtype, np.floating):
                         values = _cast(name, values, dtype)
-                    packing = {"compression": "gzip", "shuffle": True} if values.ndim else {}
+                    large = values.nbytes > SMALL
+                    packing = {"compression": "gzip", "shuffle": True} if large else {}
                     # Without times the same weights make the same file.
                     new = target.create_dataset(name, data=values, track_times=False, **packing)
                 new.attrs.update(item.attrs)

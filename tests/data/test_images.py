@@ -131,7 +131,8 @@ def test_last_partial_batch(read, drop, sizes):
 
 def test_a_shuffled_pass_has_each_image_once_with_its_label(read):
     expected, labels = arrays("train")
-    known = {image.tobytes(): (i, label) for i, (image, label) in enumerate(zip(expected, labels))}
+    pairs = zip(expected, labels, strict=True)
+    known = {image.tobytes(): (i, label) for i, (image, label) in enumerate(pairs)}
     orders = []
     dataset = read(batch_size=4)
     for _ in range(2):

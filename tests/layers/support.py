@@ -1,4 +1,4 @@
-"""What the layers' tests share: random weights, a compiled call, gradients, the reference's view."""
+"""What the layers' tests share: random weights, a compiled call, gradients, the reference."""
 
 import keras
 import numpy as np

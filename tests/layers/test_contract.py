@@ -1,4 +1,4 @@
-"""What every layer must do as a Keras layer, whatever it computes; and the layers of time itself."""
+"""What every layer must do as a Keras layer, whatever it computes; and the layers of time."""
 
 import inspect
 import json
@@ -69,6 +69,15 @@ def images(samples, shape, seed=2):
     return np.random.default_rng(seed).normal(0.5, 1, (samples, *shape)).astype("float32")
 
 
+def without_build(config):
+    """Whether a wrapped layer is built yet is no argument of the wrapper."""
+    return {
+        name: without_build(value) if isinstance(value, dict) else value
+        for name, value in config.items()
+        if name != "build_config"
+    }
+
+
 every_layer = pytest.mark.parametrize("name", layers.__all__)
 
 
@@ -83,7 +92,8 @@ def test_the_config_holds_every_argument_and_gives_the_layer_back(name):
             assert config[argument] == value
 
     copy = type(layer).from_config(config)
-    assert json.loads(json.dumps(copy.get_config())) == config
+    again = json.loads(json.dumps(copy.get_config()))
+    assert without_build(again) == without_build(config)
     copy.build((None, *shape))
     copy.set_weights(layer.get_weights())
     x = images(2, shape)

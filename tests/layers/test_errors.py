@@ -1,4 +1,4 @@
-"""A bad argument or shape is a ValueError that names what is wrong, what came and what is allowed."""
+"""A bad argument or shape is a ValueError that names it, what came and what is allowed."""
 
 import keras
 import numpy as np

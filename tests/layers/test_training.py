@@ -1,4 +1,4 @@
-"""A step of an optimizer through `compile` against a gradient by hand, and weights for another T."""
+"""A step of an optimizer through `compile` against a gradient by hand; weights for another T."""
 
 import keras
 import numpy as np
