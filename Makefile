@@ -4,16 +4,19 @@ BIN := $(VENV)/bin
 BACKENDS ?= tensorflow jax torch
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: install test test-full lint demo clean
+.PHONY: install demo test test-full bench lint clean
 
 install: $(VENV)/.installed
 
-# Installed under another name and renamed, so that an interrupted installation is begun anew.
+# The mark is made last, so that an interrupted installation is begun anew.
 $(VENV)/.installed: requirements-test.txt pyproject.toml
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-test.txt
-	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
+
+demo: $(VENV)/.installed
+	@KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python examples/demo.py
 
 test: $(VENV)/.installed
 	@set -e; for backend in $(BACKENDS); do \
@@ -25,6 +28,11 @@ test-full: $(VENV)/.installed
 	@set -e; for backend in $(BACKENDS); do \
 		echo "== all tests on $$backend"; \
 		KERAS_BACKEND=$$backend $(BIN)/python -m pytest -n 2; \
+	done
+
+bench: $(VENV)/.installed
+	@for backend in $(BACKENDS); do \
+		KERAS_BACKEND=$$backend $(BIN)/python benchmarks/step.py; \
 	done
 
 lint: $(VENV)/.installed

@@ -143,13 +143,15 @@ def main():
         ),
         metrics=["accuracy"],
     )
+    checkpoint = keras_staa.callbacks.Checkpoint(args.out / "checkpoint")
     model.fit(
         train,
         epochs=args.epochs,
+        initial_epoch=checkpoint.restore(model),
         shuffle=False,  # `train` is shuffled already
         callbacks=[
             keras.callbacks.CSVLogger(args.out / "history.csv", append=True),
-            keras.callbacks.BackupAndRestore(args.out / "backup", delete_checkpoint=False),
+            checkpoint,
         ],
         verbose=2,
     )

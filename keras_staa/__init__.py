@@ -1,6 +1,6 @@
 """Spiking neural networks with spatial-temporal attention for Keras 3."""
 
-from keras_staa import data, layers, models, surrogates, zoo
+from keras_staa import callbacks, data, layers, models, surrogates, zoo
 from keras_staa.models import STAAVGG, STAAResNet18, STAAResNet19, STAAResNet20, STAAResNet34
 
 __version__ = "0.1.0"
@@ -11,6 +11,7 @@ __all__ = [
     "STAAResNet19",
     "STAAResNet20",
     "STAAResNet34",
+    "callbacks",
     "data",
     "layers",
     "models",

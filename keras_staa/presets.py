@@ -48,7 +48,7 @@ def schema():
 def root():
     """The folder of this library's own presets."""
     package = pathlib.Path(__file__).parent
-    installed = package / "presets"
+    installed = package / "zoo" / "presets"
     return installed if installed.is_dir() else package.parent / "zoo"
 
 

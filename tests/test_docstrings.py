@@ -20,7 +20,7 @@ MODULES = [
 
 
 def public():
-    for module in (keras_staa.layers, keras_staa.data, keras_staa.surrogates):
+    for module in (keras_staa.layers, keras_staa.data, keras_staa.surrogates, keras_staa.callbacks):
         # A module without __all__ exports what it defines.
         names = getattr(module, "__all__", None) or [
             name

@@ -1,15 +1,11 @@
 """Data sets read through TensorFlow Datasets, against the arrays they were written from."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 
 from keras_staa import data
+from tests.real import prepare
 
 tf = pytest.importorskip("tensorflow")
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -17,9 +13,6 @@ tfds = pytest.importorskip("tensorflow_datasets")
 NAMES = ["cat", "dog", "owl"]
 SHAPE = (12, 20, 3)
 TRAIN, TEST = 11, 5
-REAL = Path(
-    os.environ.get("KERAS_STAA_TEST_DATA", Path(__file__).parents[2] / ".." / "shared" / "data")
-)
 
 
 def arrays(split):
@@ -253,10 +246,7 @@ def test_fit_takes_the_batches(read):
 
 @pytest.mark.slow
 def test_cifar10(tmp_path):
-    if not (REAL / "prepare.py").is_file():
-        pytest.skip(f"no CIFAR-10: {REAL}/prepare.py is absent; set KERAS_STAA_TEST_DATA")
-    command = [sys.executable, str(REAL / "prepare.py"), "--out", tmp_path, "--only", "cifar10"]
-    subprocess.run(command, check=True)
+    prepare(tmp_path)
 
     def read(split, **more):
         return data.images("cifar10", split, data_dir=tmp_path, download=False, **more)
