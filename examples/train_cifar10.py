@@ -11,6 +11,7 @@ import argparse
 import json
 import pathlib
 import sys
+import tempfile
 
 import keras
 
@@ -78,32 +79,42 @@ def network(args):
     )
 
 
-def publish(model, args, accuracy, count):
-    """Write the preset: the same network with probabilities as its output."""
+def publish(model, args, test, count):
+    """Write the preset, measured with the rounded weights that it holds."""
     name, recorded = keras_staa.models.recorded_arguments(model)
-    final = keras_staa.models.FACTORIES[name](
+    keras.config.set_dtype_policy("float32")
+    network = keras_staa.models.FACTORIES[name](
         **{**recorded, "weights": None, "classifier_activation": "softmax"}
     )
-    final.set_weights(model.get_weights())
-    keras_staa.zoo.save(
-        final,
-        args.out / "preset",
-        data_set="cifar10",
-        class_names=keras_staa.data.class_names("cifar10", data_dir=args.data_dir),
-        accuracy={
-            "value": accuracy,
-            "split": "5,000 held-out training images" if args.held_out else "test",
-            "images": count,
-            "measured": "at the end of the training, before rounding to float16",
-        },
-        training={
-            "command": " ".join(["python", "examples/train_cifar10.py", *_portable(sys.argv[1:])]),
-            "backend": f"{keras.backend.backend()}, Keras {keras.__version__}",
-            **{k: v for k, v in vars(args).items() if k not in ("out", "data_dir", "weights")},
-            "reported_epoch": args.epochs,
-        },
-        history=args.out / "history.csv",
-    )
+    network.set_weights(model.get_weights())
+    training = {
+        "command": " ".join(["python", "examples/train_cifar10.py", *_portable(sys.argv[1:])]),
+        "backend": f"{keras.backend.backend()}, Keras {keras.__version__}",
+        **{k: v for k, v in vars(args).items() if k not in ("out", "data_dir", "weights")},
+        "reported_epoch": args.epochs,
+    }
+    if args.weights:
+        training["start"] = keras_staa.zoo.describe(args.weights)["training"]
+    card = {
+        "data_set": "cifar10",
+        "class_names": keras_staa.data.class_names("cifar10", data_dir=args.data_dir),
+        "training": training,
+        "history": args.out / "history.csv",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        rounded = keras_staa.zoo.load(
+            keras_staa.zoo.save(network, pathlib.Path(folder) / "p", **card)
+        )
+    rounded.compile(loss="categorical_crossentropy", metrics=["accuracy"])
+    value = rounded.evaluate(test, return_dict=True, verbose=0)["accuracy"]
+    print(f"accuracy on {count} images after epoch {args.epochs}: {value:.4f}")
+    accuracy = {
+        "value": round(value, 4),
+        "split": "5,000 held-out training images" if args.held_out else "test",
+        "images": count,
+        "measured": "python examples/evaluate.py",
+    }
+    keras_staa.zoo.save(rounded, args.out / "preset", accuracy=accuracy, **card)
 
 
 def _portable(argv):
@@ -118,6 +129,8 @@ def _portable(argv):
 
 def main():
     args = arguments()
+    if (args.out / "preset").exists():
+        sys.exit(f"{args.out / 'preset'} is there: this run is done.")
     args.out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(args.seed)
     keras.config.set_dtype_policy(args.policy)
@@ -155,9 +168,7 @@ def main():
         ],
         verbose=2,
     )
-    result = model.evaluate(test, return_dict=True, verbose=2)
-    print(f"accuracy on {count} images after epoch {args.epochs}: {result['accuracy']:.4f}")
-    publish(model, args, result["accuracy"], count)
+    publish(model, args, test, count)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """What the network factories share: one signature, one contract, the head, weights."""
 
-import dataclasses
 import functools
 import inspect
 
@@ -9,6 +8,7 @@ from keras import layers
 
 from keras_staa import checks
 from keras_staa.layers import LIF, STAA, STAALIF, MeanOverSteps, PerStep, RepeatSteps
+from keras_staa.models import arguments as checked
 from keras_staa.models import pretrained
 
 DOCUMENTATION = """{title}
@@ -52,30 +52,6 @@ Source: {source}
 """
 
 
-@dataclasses.dataclass(frozen=True)
-class Arguments:
-    """The arguments of a factory, checked; the body of a network reads them."""
-
-    include_top: bool
-    input_tensor: object
-    input_shape: tuple
-    pooling: str | None
-    classes: int
-    classifier_activation: object
-    name: str
-    steps: int
-    width: int
-    attention: dict | None
-    neuron: object
-    step_logits: bool
-    normalization: tuple | None
-
-    @property
-    def frames(self):
-        """Whether the input has its own time axis."""
-        return len(self.input_shape) == 4
-
-
 def factory(name, title, body, input_shape, width, source):
     """Make a network factory.
 
@@ -111,8 +87,8 @@ def factory(name, title, body, input_shape, width, source):
         step_logits=False,
         normalization=None,
     ):
-        shape = _input_shape(input_shape, input_tensor, default_shape)
-        arguments = Arguments(
+        shape = checked.input_shape(input_shape, input_tensor, default_shape)
+        arguments = checked.Arguments(
             include_top=checks.boolean("include_top", include_top),
             input_tensor=input_tensor,
             input_shape=shape,
@@ -122,10 +98,10 @@ def factory(name, title, body, input_shape, width, source):
             name=name or create.__name__,
             steps=shape[0] if len(shape) == 4 else checks.positive_int("steps", steps),
             width=checks.positive_int("width", width),
-            attention=_attention(attention, bypass_rate, causal),
-            neuron=_neuron(neuron),
+            attention=checked.attention(attention, bypass_rate, causal),
+            neuron=checked.neuron(neuron),
             step_logits=checks.boolean("step_logits", step_logits),
-            normalization=_normalization(normalization, shape[-1]),
+            normalization=checked.normalization(normalization, shape[-1]),
         )
         return _build(arguments, body)
 
@@ -244,60 +220,3 @@ def _head(x, arguments):
     if arguments.classifier_activation is None:
         return x
     return layers.Activation(arguments.classifier_activation, name="probabilities", **precise)(x)
-
-
-def _input_shape(shape, tensor, default):
-    if tensor is not None:
-        from_tensor = tuple(tensor.shape[1:])
-        if shape is not None and tuple(shape) != from_tensor:
-            raise ValueError(
-                f"`input_shape` must be that of `input_tensor`, {from_tensor}. "
-                f"Received: input_shape={tuple(shape)}"
-            )
-        shape = from_tensor
-    shape = tuple(default if shape is None else shape)
-    if len(shape) not in (3, 4) or not all(isinstance(n, int) and n > 0 for n in shape):
-        raise ValueError(
-            "`input_shape` must be (height, width, channels) or (steps, height, width, channels), "
-            f"positive integers. Received: input_shape={shape}"
-        )
-    return shape
-
-
-def _attention(attention, bypass_rate, causal):
-    if attention is False:
-        return None
-    if attention is not True and not isinstance(attention, dict):
-        raise ValueError(
-            "`attention` must be True, False or a dictionary of arguments of STAA. "
-            f"Received: attention={attention!r}"
-        )
-    staa = {"bypass_rate": checks.fraction("bypass_rate", bypass_rate, below_one=True)}
-    if checks.boolean("causal", causal):
-        staa["steps"] = "causal"
-    return {**staa, **(attention if isinstance(attention, dict) else {})}
-
-
-def _neuron(neuron):
-    if neuron is None:
-        return {}
-    if isinstance(neuron, dict) and "class_name" in neuron:
-        neuron = keras.saving.deserialize_keras_object(neuron)
-    if not isinstance(neuron, dict | keras.layers.Layer):
-        raise ValueError(
-            "`neuron` must be None, a dictionary of arguments of LIF or a Keras layer. "
-            f"Received: neuron={neuron!r}"
-        )
-    return neuron
-
-
-def _normalization(pairs, channels):
-    if pairs is None:
-        return None
-    pairs = tuple(tuple(float(v) for v in pair) for pair in pairs)
-    if len(pairs) != channels or any(len(p) != 2 or p[1] <= 0 for p in pairs):
-        raise ValueError(
-            f"`normalization` must hold one pair (mean, positive deviation) for each of the "
-            f"{channels} channels. Received: normalization={pairs}"
-        )
-    return pairs

@@ -50,8 +50,8 @@ def load(name_or_folder, classes=None, include_top=True, weights=True):
     Args:
         name_or_folder: a canonical name, an alias such as `"cifar10"`, or the path of a folder
             that `save` wrote.
-        classes: None for the preset's own; another number gives a fresh read-out on the trained
-            features, for fine-tuning.
+        classes: None (or the preset's own number) for the trained read-out; another number gives
+            a fresh read-out on the trained features, for fine-tuning.
         include_top: if False, the network ends in features (B, T, h, w, channels).
         weights: if False, the same network with random weights.
 

@@ -169,6 +169,15 @@ def _steps(arguments):
     return shape[0] if shape and len(shape) == 4 else arguments["steps"]
 
 
+def _list(items, indent=""):
+    lines = []
+    for name, value in items.items():
+        nested = isinstance(value, dict)
+        lines.append(f"{indent}- {name}:" if nested else f"{indent}- {name}: {value}")
+        lines += _list(value, indent + "  ") if nested else []
+    return lines
+
+
 def _card(preset, text):
     lines = [f"# {preset.name}", "", f"{preset.architecture} for {preset.data_set}."]
     if preset.accuracy:
@@ -179,7 +188,6 @@ def _card(preset, text):
         ]
     lines += ["", f"Time steps: {preset.steps}. Trainable parameters: {preset.parameters}."]
     if preset.training:
-        lines += ["", "Training:", ""]
-        lines += [f"- {name}: {value}" for name, value in preset.training.items()]
+        lines += ["", "Training:", "", *_list(preset.training)]
     lines += ["", f"Licence of the weights: {preset.licence}.", ""]
     return "\n".join(lines) + (f"\n{text.strip()}\n" if text.strip() else "")

@@ -1,0 +1,46 @@
+"""Where each weight stands in a file: if this changes, the weights of old presets are lost."""
+
+import pathlib
+
+import h5py
+import pytest
+
+from keras_staa import presets, zoo
+from keras_staa.models import FACTORIES
+
+KEYS = pathlib.Path(__file__).parent / "keys"
+
+
+def keys_of(path):
+    """`key shape` of each weight of a `.weights.h5` file; the seeds' shape is all they have."""
+    lines = []
+    with h5py.File(path) as file:
+
+        def visit(name, item):
+            if isinstance(item, h5py.Dataset):
+                lines.append(f"{name} {item.shape}")
+
+        file.visititems(visit)
+    return sorted(lines)
+
+
+def golden(name):
+    return (KEYS / f"{name}.txt").read_text("utf-8").splitlines()
+
+
+def small(name):
+    return FACTORIES[name](input_shape=(32, 32, 3), classes=10, steps=2, width=4)
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_the_keys_and_shapes_of_a_network(name, tmp_path):
+    path = tmp_path / "small.weights.h5"
+    small(name).save_weights(path)
+    assert keys_of(path) == golden(name)
+
+
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_the_keys_of_a_preset(name):
+    architecture = zoo.describe(name)["architecture"]
+    found = keys_of(presets.find(name) / presets.WEIGHTS)
+    assert [line.split()[0] for line in found] == [n.split()[0] for n in golden(architecture)]
