@@ -45,6 +45,13 @@ def choice(name, value, allowed):
     return value
 
 
+def choice_each(name, values, allowed):
+    """`values`, if each of them is one of `allowed`."""
+    for value in values:
+        choice(name, value, allowed)
+    return values
+
+
 def input_shape(layer, shape, axes):
     """Check the rank of an input and that the named axes have a static size.
 

@@ -106,8 +106,16 @@ def read(folder):
     except ValueError as error:
         raise ValueError(
             f"{path} must be the description of a preset as `keras_staa.zoo.save` writes it: "
-            f"{error}. {_REPAIR}"
+            f"{_in_short(error)}. {_REPAIR}"
         ) from error
+
+
+def _in_short(error):
+    """What pydantic found, field by field; its own text takes four lines each."""
+    if not hasattr(error, "errors"):
+        return error
+    found = [(".".join(map(str, e["loc"])) or "file", e["msg"]) for e in error.errors()]
+    return "; ".join(f"{place}: {message}" for place, message in found)
 
 
 def weights(folder):

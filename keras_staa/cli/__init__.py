@@ -31,6 +31,6 @@ def main(argv=None):
     try:
         args.run(args)
     except (ValueError, OSError, ImportError) as error:
-        print(f"keras-staa {args.command}: {error}", file=sys.stderr)
+        print(f"keras-staa {args.command}:", *str(error).split(), file=sys.stderr)
         return 1
     return 0

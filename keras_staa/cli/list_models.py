@@ -33,4 +33,4 @@ def run(args):
             f"{preset['parameters']:,}",
             f"{preset['bytes'] / 1e6:.1f}",
         )
-    Console().print(table)
+    Console(markup=False).print(table)

@@ -10,34 +10,58 @@ def add_arguments(parser):
 
 
 def run(args):
-    import keras
     import numpy as np
     from rich.console import Console
     from rich.table import Table
 
     from keras_staa import checks, zoo
 
-    top = min(checks.positive_int("top", args.top), zoo.describe(args.model)["classes"])
-    names = zoo.describe(args.model)["class_names"]
+    preset = zoo.describe(args.model)
+    top = min(checks.positive_int("top", args.top), preset["classes"])
     model = zoo.load(args.model)
-    if len(model.input_shape) != 4:
+    if len(model.input_shape) != 4 or model.input_shape[-1] not in (1, 3):
         raise ValueError(
-            "`model` must take images; this one takes frames of an event camera. "
+            "`model` must take grey or RGB images, not frames of an event camera or the like. "
             f"Received: model={args.model!r}, input_shape={model.input_shape}"
         )
-    size = model.input_shape[1:3]
-    # The square in the middle, as the network was trained on square pictures of one thing.
-    pictures = [
-        keras.utils.img_to_array(
-            keras.utils.load_img(
-                path, target_size=size, interpolation="lanczos", keep_aspect_ratio=True
-            )
-        )
-        for path in args.pictures
-    ]
-    probabilities = model.predict(np.stack(pictures) / 255.0, verbose=0)
+    images = np.stack([_read(path, model.input_shape[1:]) for path in args.pictures])
+    probabilities = _probabilities(model.predict(images, verbose=0), preset["arguments"])
     table = Table("Picture", "Class", "Probability")
     for path, row in zip(args.pictures, probabilities, strict=True):
         for place, index in enumerate(np.argsort(-row)[:top]):
-            table.add_row(path if place == 0 else "", names[index], f"{row[index]:.3f}")
-    Console().print(table)
+            name = preset["class_names"][index]
+            table.add_row(path if place == 0 else "", name, f"{row[index]:.3f}")
+    Console(markup=False).print(table)
+
+
+def _read(path, shape):
+    """The square in the middle, as the networks were trained on square pictures of one thing."""
+    import keras
+
+    try:
+        picture = keras.utils.load_img(
+            path,
+            color_mode="grayscale" if shape[-1] == 1 else "rgb",
+            target_size=shape[:2],
+            interpolation="lanczos",
+            keep_aspect_ratio=True,
+        )
+    except OSError as error:
+        reason = (
+            "is missing" if isinstance(error, FileNotFoundError) else f"is unreadable ({error})"
+        )
+        raise ValueError(
+            f"`pictures` must be image files. Received: {path!r}, which {reason}"
+        ) from error
+    return keras.utils.img_to_array(picture) / 255.0
+
+
+def _probabilities(outputs, arguments):
+    """What a network says, as probabilities (B, classes), whatever its read-out."""
+    import keras
+
+    if arguments.get("step_logits"):
+        outputs = outputs.mean(axis=1)
+    elif arguments.get("classifier_activation", "softmax") is not None:
+        return outputs
+    return keras.ops.convert_to_numpy(keras.ops.softmax(outputs, axis=-1))

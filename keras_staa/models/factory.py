@@ -88,7 +88,7 @@ def factory(name, title, body, input_shape, width, source):
         normalization=None,
     ):
         shape = checked.input_shape(input_shape, input_tensor, default_shape)
-        arguments = checked.Arguments(
+        resolved = checked.Arguments(
             include_top=checks.boolean("include_top", include_top),
             input_tensor=input_tensor,
             input_shape=shape,
@@ -103,7 +103,7 @@ def factory(name, title, body, input_shape, width, source):
             step_logits=checks.boolean("step_logits", step_logits),
             normalization=checked.normalization(normalization, shape[-1]),
         )
-        return _build(arguments, body)
+        return _build(resolved, body), resolved
 
     create.__name__ = create.__qualname__ = name
     create.__doc__ = DOCUMENTATION.format(title=title, input_shape=input_shape, source=source)
@@ -124,9 +124,13 @@ def _recorded(create):
     defaults = {p.name: p.default for p in signature.parameters.values()}
 
     def build(**arguments):
-        model = create(**arguments)
+        model, resolved = create(**arguments)
+        # What the caller's tensors and arrays said, in a form that can be stored.
+        found = {
+            name: getattr(resolved, name) for name in ("input_shape", "steps", "normalization")
+        }
         # Past the model's own bookkeeping, which would turn the dictionary into a tracked one.
-        object.__setattr__(model, _RECORD, (create.__name__, {**defaults, **arguments}))
+        object.__setattr__(model, _RECORD, (create.__name__, {**defaults, **arguments, **found}))
         return model
 
     build.__name__ = create.__name__

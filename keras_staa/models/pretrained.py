@@ -4,7 +4,7 @@ import json
 
 import keras
 
-from keras_staa import presets
+from keras_staa import checks, presets
 from keras_staa.models.transfer import transfer
 
 # Other values of these would make other weights. The rest may differ from the preset's.
@@ -27,7 +27,7 @@ def load(create, given, full):
     Raises:
         ValueError: if the preset belongs to another factory, or an argument contradicts it.
     """
-    given = dict(given)
+    given = {k: v for k, v in given.items() if not (k == "input_shape" and v is None)}
     weights = given.pop("weights")
     if str(weights).endswith(".weights.h5"):
         model = create(**given)
@@ -47,6 +47,7 @@ def load(create, given, full):
         )
     file = presets.weights(folder)
     stored = full(preset.arguments)
+    checks.choice_each(f"arguments of {folder / presets.DESCRIPTION}", stored, full({}))
     wanted = {**stored, **given}
     for name in FIXED:
         if not _equal(wanted[name], stored[name]):
@@ -54,15 +55,19 @@ def load(create, given, full):
                 f"`{name}` must be {stored[name]!r}, as in preset {preset.name!r}, or not be "
                 f"given. Received: {name}={wanted[name]!r}"
             )
-    if given.get("input_tensor") is not None and "input_shape" not in given:
-        wanted["input_shape"] = None
+    foreign = ()
+    if given.get("input_tensor") is not None:
+        wanted["input_shape"] = given.get("input_shape")
+        foreign = _layers_before(given["input_tensor"])
+    elif "steps" in given and "input_shape" not in given and _is_frames(stored["input_shape"]):
+        wanted["input_shape"] = (given["steps"], *stored["input_shape"][1:])
     target = create(**wanted)
     if all(_equal(wanted[name], stored[name]) for name in SHAPING):
         target.load_weights(str(file))
         return target
     source = create(**stored)
     source.load_weights(str(file))
-    transfer(source, target)
+    transfer(source, target, foreign)
     return target
 
 
@@ -72,5 +77,19 @@ def _equal(a, b):
 
 def _plain(value):
     """A form in which (32, 32, 3) equals [32, 32, 3], and a layer one of the same configuration."""
-    serialized = keras.saving.serialize_keras_object
-    return json.dumps(value, sort_keys=True, default=serialized)
+    value = json.loads(json.dumps(value, default=keras.saving.serialize_keras_object))
+    if isinstance(value, dict) and "class_name" in value:
+        # Neither its automatic name nor whether it is built yet tells layers apart.
+        config = {k: v for k, v in value["config"].items() if k != "name"}
+        value = {"class": value.get("registered_name") or value["class_name"], "config": config}
+    return value
+
+
+def _is_frames(shape):
+    return shape is not None and len(shape) == 4
+
+
+def _layers_before(tensor):
+    """The names of the layers that made a tensor."""
+    inputs = keras.utils.get_source_inputs(tensor)
+    return {layer.name for layer in keras.Model(inputs, tensor).layers}

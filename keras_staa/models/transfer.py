@@ -5,7 +5,7 @@ import keras
 READ_OUT = "predictions"
 
 
-def transfer(source, target):
+def transfer(source, target, skip=()):
     """Give a network the weights of another, layer by layer, matched by name.
 
     Layers whose weights depend on the number of steps or on the size (those with a method
@@ -14,19 +14,24 @@ def transfer(source, target):
     Args:
         source: a `keras.Model` with the weights.
         target: a `keras.Model` of the same factory and width.
+        skip: names of layers of the target that are not the factory's.
 
     Raises:
         ValueError: if a layer has no counterpart, or one of another shape.
     """
     sources = {layer.name: layer for layer in source.layers}
     for layer in target.layers:
-        if not layer.weights:
+        if not layer.weights or layer.name in skip:
             continue
         if layer.name not in sources:
             if layer.name == READ_OUT:
                 continue
             raise ValueError(f"The source has no layer {layer.name!r} to take weights from.")
-        parts, others = _with_weights(layer), _with_weights(sources[layer.name])
+        source_layer = sources[layer.name]
+        if _shapes(layer) == _shapes(source_layer):
+            layer.set_weights(source_layer.get_weights())
+            continue
+        parts, others = _with_weights(layer), _with_weights(source_layer)
         if len(parts) != len(others):
             raise ValueError(
                 f"Layer {layer.name!r} holds {len(parts)} layers with weights, its source "
@@ -37,7 +42,7 @@ def transfer(source, target):
 
 
 def _copy(name, part, other):
-    shapes = [[tuple(w.shape) for w in layer.weights] for layer in (part, other)]
+    shapes = [_shapes(layer) for layer in (part, other)]
     if shapes[0] == shapes[1]:
         part.set_weights(other.get_weights())
     elif hasattr(part, "transfer_from"):
@@ -49,10 +54,20 @@ def _copy(name, part, other):
         )
 
 
+def _shapes(layer):
+    return [tuple(w.shape) for w in layer.weights]
+
+
 def _with_weights(layer):
     """The layer itself or the innermost ones inside it, as far as they have weights."""
     flat = layer._flatten_layers()
-    return [inner for inner in flat if inner.weights and not _inner(inner)]
+    parts = [inner for inner in flat if inner.weights and not _inner(inner)]
+    if sum(len(part.weights) for part in parts) != len(layer.weights):
+        raise ValueError(
+            f"Layer {layer.name!r} has weights of its own beside the layers inside it, and shapes "
+            "that differ from its source's: such weights cannot be matched."
+        )
+    return parts
 
 
 def _inner(layer):

@@ -1,5 +1,7 @@
 """List, describe and load presets."""
 
+import inspect
+
 from keras_staa import checks, presets
 from keras_staa.models import FACTORIES
 
@@ -44,8 +46,8 @@ def describe(name_or_folder):
 def load(name_or_folder, classes=None, include_top=True, weights=True):
     """A trained network as an ordinary functional `keras.Model`.
 
-    It takes images (B, H, W, C) scaled to [0, 1] and returns probabilities (B, classes). The
-    sha256 of the weights is checked.
+    It takes images (B, H, W, C) scaled to [0, 1] and returns probabilities (B, classes), unless
+    its `arguments` say otherwise (see `describe`). The sha256 of the weights is checked.
 
     Args:
         name_or_folder: a canonical name, an alias such as `"cifar10"`, or the path of a folder
@@ -76,4 +78,7 @@ def load(name_or_folder, classes=None, include_top=True, weights=True):
     if checks.boolean("weights", weights):
         arguments["weights"] = str(folder)
     checks.choice("architecture", preset.architecture, list(FACTORIES))
-    return FACTORIES[preset.architecture](**arguments)
+    factory = FACTORIES[preset.architecture]
+    known = inspect.signature(factory).parameters
+    checks.choice_each(f"arguments of {folder / presets.DESCRIPTION}", arguments, list(known))
+    return factory(**arguments)

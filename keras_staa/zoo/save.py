@@ -121,8 +121,7 @@ def write_weights(model, path, dtype):
     with tempfile.TemporaryDirectory() as folder:
         plain = pathlib.Path(folder) / "plain.weights.h5"
         model.save_weights(plain)
-        # The newer file format: the old one spends four kilobytes on each of hundreds of weights.
-        with h5py.File(plain) as source, h5py.File(path, "w", libver="v110") as target:
+        with h5py.File(plain) as source, h5py.File(path, "w") as target:
             target.attrs.update(source.attrs)
 
             def copy(name, item):
@@ -142,7 +141,8 @@ def write_weights(model, path, dtype):
 
 
 def _cast(name, values, dtype):
-    cast = values.astype(dtype)
+    with np.errstate(over="ignore"):
+        cast = values.astype(dtype)
     if not np.isfinite(cast).all():
         raise ValueError(f"Weight {name} has values that {dtype} cannot hold. Use dtype='float32'.")
     return cast

@@ -1,0 +1,213 @@
+"""Networks with the weights of a preset, as it is or with other steps, size, classes or head."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_staa import models
+from keras_staa.layers import LIF
+from keras_staa.models.transfer import transfer
+from tests.zoo.support import Tiny, images, predictions, registered, saved, tiny, values
+
+RESHAPED = ("predictions/", "position_encoding/", "step_attention/")
+
+
+@keras.saving.register_keras_serializable("tests")
+class ScaledLIF(keras.layers.Layer):
+    """A neuron of someone else: a weight of its own beside a layer that has weights."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.lif = LIF(threshold=0.3, learn=True)
+
+    def build(self, shape):
+        self.scale = self.add_weight(name="scale", shape=(shape[-1],), initializer="ones")
+        self.lif.build(shape)
+
+    def call(self, x):
+        return self.lif(x * self.scale)
+
+
+@pytest.fixture(autouse=True)
+def tiny_factory(monkeypatch):
+    registered(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny()
+
+
+@pytest.fixture(scope="module")
+def preset(model, tmp_path_factory):
+    return saved(tmp_path_factory.mktemp("presets") / "tiny_w4_t1.noise", model)
+
+
+def assert_same(target, source, but=()):
+    ours, theirs = values(target), values(source)
+    shared = [path for path in ours if not any(part in path for part in but)]
+    assert "stage_conv/stage_conv/kernel" in shared
+    for path in shared:
+        np.testing.assert_array_equal(ours[path], theirs[path], err_msg=path)
+
+
+def near(got, expected, tolerance=1e-6):
+    np.testing.assert_allclose(got, expected, atol=tolerance)
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("kind", [str, lambda path: path])
+def test_a_folder(kind, preset, model):
+    assert_same(Tiny(weights=kind(preset)), model)
+    near(predictions(Tiny(weights=kind(preset))), predictions(model))
+    given = Tiny(True, kind(preset), None, (16, 16, 3), None, 3, width=4, steps=1, causal=False)
+    near(predictions(given), predictions(model))
+
+
+def test_a_name_of_the_zoo():
+    by_name = models.STAAResNet20(weights="cifar10", include_top=False, pooling="avg")
+    # 32 channels in the first stage, eight times as many in the last.
+    assert by_name.output_shape == (None, 256)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_weight_file(dtype, tmp_path, model):
+    file = saved(tmp_path / "preset", model, dtype=dtype) / "model.weights.h5"
+    arguments = {"classes": 3, "steps": 1, "neuron": {"threshold": 0.3}}
+    again = Tiny(weights=file, **arguments)
+    near(predictions(again), predictions(model), 1e-6 if dtype == "float32" else 5e-3)
+    with pytest.raises(ValueError):
+        Tiny(weights=file, **{**arguments, "classes": 4})
+    with pytest.raises((ValueError, OSError), match=r"nowhere\.weights\.h5"):
+        Tiny(weights=tmp_path / "nowhere.weights.h5", **arguments)
+
+
+def test_a_preset_of_another_factory(preset):
+    with pytest.raises(ValueError, match="must be a preset of STAAResNet19.*is one of Tiny"):
+        models.STAAResNet19(weights=preset)
+    with pytest.raises(ValueError, match="must be a preset of Tiny.*is one of STAAResNet20"):
+        Tiny(weights="cifar10")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "own"),
+    [
+        ("width", 8, "4"),
+        ("attention", False, "True"),
+        ("neuron", {"threshold": 0.5}, "{'threshold': 0.3}"),
+        ("neuron", LIF(threshold=0.3), "{'threshold': 0.3}"),
+        ("causal", True, "False"),
+    ],
+)
+def test_an_argument_that_contradicts(name, value, own, preset):
+    with pytest.raises(ValueError) as error:
+        Tiny(weights=preset, **{name: value})
+    for part in (f"`{name}` must be {own}", "preset 'tiny_w4_t1.noise'", f"Received: {name}="):
+        assert part in str(error.value)
+
+
+def test_a_neuron_of_the_same_configuration_is_the_same(tmp_path):
+    layer = tiny(neuron=LIF(threshold=0.3, reset="soft"))
+    folder = saved(tmp_path / "preset", layer)
+    # Its automatic name is no part of what it does.
+    again = Tiny(weights=folder, neuron=LIF(threshold=0.3, reset="soft"))
+    near(predictions(again), predictions(layer))
+    with pytest.raises(ValueError, match="`neuron` must be"):
+        Tiny(weights=folder, neuron=LIF(threshold=0.4, reset="soft"))
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_other_steps(steps, preset, model):
+    target = Tiny(weights=preset, steps=steps)
+    assert target.get_layer("stage_neuron").output.shape[1] == steps
+    assert_same(target, model, but=("position_encoding/steps", "step_attention/"))
+    prefix = "stage_neuron/staa/position_encoding/"
+    ours, theirs = values(target), values(model)
+    assert theirs[f"{prefix}steps"].any()
+    near(ours[f"{prefix}steps"], np.repeat(theirs[f"{prefix}steps"], steps, axis=0), 0)
+    # Currents that do not change in time are gated as the one step of the preset was.
+    x = images(shape=(1, 4, 4, 8))
+    gates = [
+        keras.ops.convert_to_numpy(
+            m.get_layer("stage_neuron").staa.step_attention.gate(np.repeat(x, t, axis=1))
+        )
+        for m, t in ((target, steps), (model, 1))
+    ]
+    assert np.abs(gates[1] - 1).min() > 1e-3
+    near(gates[0], np.repeat(gates[1], steps, axis=1), 1e-5)
+    predictions(target)
+
+
+def test_frames_take_what_images_learned(preset):
+    by_images = Tiny(weights=preset, steps=2)
+    by_frames = Tiny(weights=preset, input_shape=(2, 16, 16, 3))
+    assert by_frames.input_shape == (None, 2, 16, 16, 3)
+    x = images()
+    still = np.repeat(x[:, None], 2, axis=1)
+    near(predictions(by_frames, still), predictions(by_images, x), 1e-5)
+
+
+def test_another_size_interpolates_the_places(preset, model):
+    target = Tiny(weights=preset, input_shape=(32, 16, 3))
+    assert_same(target, model, but=("position_encoding/rows",))
+    rows = values(model)["stage_neuron/staa/position_encoding/rows"]
+    # Four old rows' centres among the centres of eight new ones.
+    places = [np.interp(np.arange(8) / 2 - 0.25, np.arange(4), column) for column in rows.T]
+    near(values(target)["stage_neuron/staa/position_encoding/rows"], np.transpose(places))
+    predictions(target)
+
+
+def test_other_classes_and_heads(preset, model):
+    x = images()
+    assert_same(Tiny(weights=preset, classes=7), model, but=("predictions/",))
+    features = Tiny(weights=preset, include_top=False)
+    assert_same(features, model)
+    y = features.predict(x, verbose=0)
+    assert y.shape == (6, 1, 4, 4, 8)
+    for pooling, pool in (("avg", np.mean), ("max", np.max)):
+        pooled = Tiny(weights=preset, include_top=False, pooling=pooling)
+        assert_same(pooled, model)
+        near(pooled.predict(x, verbose=0), pool(y, axis=(2, 3)).mean(axis=1))
+    logits = Tiny(weights=preset, classifier_activation=None).predict(x, verbose=0)
+    near(softmax(logits), predictions(model, x))
+    each = Tiny(weights=preset, step_logits=True).predict(x, verbose=0)
+    near(softmax(each.mean(axis=1)), predictions(model, x))
+
+
+def test_an_input_tensor(preset, model):
+    inputs = keras.Input((16, 16, 3))
+    bytes_ = Tiny(weights=preset, input_tensor=keras.layers.Rescaling(1 / 255)(inputs))
+    assert_same(bytes_, model)
+    near(predictions(bytes_, images() * 255), predictions(model, images()), 1e-5)
+    larger = Tiny(weights=preset, input_tensor=keras.Input((16, 32, 3)))
+    assert_same(larger, model, but=("position_encoding/columns",))
+    assert larger.input_shape == (None, 16, 32, 3)
+
+
+def test_an_input_tensor_of_a_layer_with_weights(preset, model):
+    inputs = keras.Input((16, 16, 1))
+    colours = keras.layers.Conv2D(3, 1, name="colours", kernel_initializer="ones")(inputs)
+    grey = Tiny(weights=preset, input_tensor=colours)
+    x = images(shape=(16, 16, 1))
+    near(predictions(grey, x), predictions(model, np.repeat(x, 3, axis=-1)), 1e-5)
+
+
+def test_weights_beside_inner_layers_are_transferred(tmp_path):
+    source = tiny(neuron=ScaledLIF(), attention=False)
+    target = Tiny(weights=saved(tmp_path / "preset", source), steps=2)
+    assert not np.array_equal(values(source)["stem_neuron/scale"], np.ones(4))
+    assert_same(target, source)
+
+
+def test_transfer_rejects_what_does_not_fit():
+    with pytest.raises(ValueError, match="'stem_conv' has weights of shapes"):
+        transfer(tiny(width=4), tiny(width=8))
+    with pytest.raises(ValueError, match="'stem_neuron' holds 1 layers with weights, its source 0"):
+        transfer(tiny(attention=False), tiny())
+    other = keras.Sequential([keras.Input((16, 16, 3)), keras.layers.Conv2D(4, 3)])
+    with pytest.raises(ValueError, match="no layer 'stem_conv'"):
+        transfer(other, tiny())
