@@ -10,6 +10,7 @@ the end the network is measured on the test images and written as the preset `OU
 import argparse
 import json
 import pathlib
+import shlex
 import sys
 import tempfile
 
@@ -118,13 +119,10 @@ def publish(model, args, test, count):
 
 
 def _portable(argv):
-    """The command line without where this machine keeps its files."""
-    kept, skip = [], False
-    for word in argv:
-        if not skip and word not in ("--out", "--data-dir"):
-            kept.append(f"'{word}'" if word.startswith("{") else word)
-        skip = word in ("--out", "--data-dir")
-    return kept
+    """The command line, with placeholders for where this machine keeps its files."""
+    places = {"--out": "OUT", "--data-dir": "DIR", "--weights": "START"}
+    words = [places.get(before, word) for before, word in zip(["", *argv], argv, strict=False)]
+    return [shlex.quote(word) for word in words]
 
 
 def main():
