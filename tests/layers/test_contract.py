@@ -91,7 +91,8 @@ def test_the_config_holds_every_argument_and_gives_the_layer_back(name):
         if argument not in ("surrogate", "layer"):
             assert config[argument] == value
 
-    copy = type(layer).from_config(config)
+    # Keras' wrappers take their layer out of the dictionary they are given.
+    copy = type(layer).from_config(dict(config))
     again = json.loads(json.dumps(copy.get_config()))
     assert without_build(again) == without_build(config)
     copy.build((None, *shape))
@@ -190,6 +191,10 @@ def test_compiled_training_is_that_of_plain_calls(name):
     weights = []
     for compiled in (True, False):
         model, x = trainer(name, 4, jit_compile=compiled)
+        for layer in model._flatten_layers():
+            if isinstance(layer, STAA):
+                # XLA draws other random numbers than TensorFlow does.
+                layer.bypass_rate = 0.0
         model.train_on_batch(x[:3], np.ones((3, 1), "float32"))
         weights.append(model.get_weights())
     for got, expected in zip(*weights, strict=True):
