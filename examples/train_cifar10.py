@@ -80,6 +80,18 @@ def network(args):
     )
 
 
+def whole_history(args):
+    """The epochs of this run, behind those of the run that it started from."""
+    own = args.out / "history.csv"
+    if not args.weights:
+        return own
+    before = keras_staa.presets.find(args.weights) / keras_staa.presets.HISTORY
+    whole = args.out / "whole_history.csv"
+    _, rows = own.read_text().split("\n", 1)
+    whole.write_text(before.read_text() + rows)
+    return whole
+
+
 def publish(model, args, test, count):
     """Write the preset, measured with the rounded weights that it holds."""
     name, recorded = keras_staa.models.recorded_arguments(model)
@@ -100,7 +112,7 @@ def publish(model, args, test, count):
         "data_set": "cifar10",
         "class_names": keras_staa.data.class_names("cifar10", data_dir=args.data_dir),
         "training": training,
-        "history": args.out / "history.csv",
+        "history": whole_history(args),
     }
     with tempfile.TemporaryDirectory() as folder:
         rounded = keras_staa.zoo.load(
