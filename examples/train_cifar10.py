@@ -3,7 +3,7 @@
     python examples/train_cifar10.py --out runs/vgg_w32_t1.cifar10 --steps 1 --epochs 30
 
 Run the same command again after an interruption and it goes on from the last finished epoch. At
-the end the network is measured on the test images and written as the preset `OUT/preset`, which
+the end the network is measured on the test images and written as a preset, a folder in OUT, which
 `keras_staa.zoo.load` reads and `--weights` takes as the start of another run.
 """
 
@@ -114,10 +114,10 @@ def publish(model, args, test, count):
         "training": training,
         "history": whole_history(args),
     }
+    title = f"{name.removeprefix('STAA').lower()}_w{recorded['width']}_t{recorded['steps']}.cifar10"
     with tempfile.TemporaryDirectory() as folder:
-        rounded = keras_staa.zoo.load(
-            keras_staa.zoo.save(network, pathlib.Path(folder) / "p", **card)
-        )
+        draft = keras_staa.zoo.save(network, pathlib.Path(folder) / title, **card)
+        rounded = keras_staa.zoo.load(draft)
     rounded.compile(loss="categorical_crossentropy", metrics=["accuracy"])
     value = rounded.evaluate(test, return_dict=True, verbose=0)["accuracy"]
     print(f"accuracy on {count} images after epoch {args.epochs}: {value:.4f}")
@@ -127,7 +127,7 @@ def publish(model, args, test, count):
         "images": count,
         "measured": "python examples/evaluate.py",
     }
-    keras_staa.zoo.save(rounded, args.out / "preset", accuracy=accuracy, **card)
+    keras_staa.zoo.save(rounded, args.out / title, accuracy=accuracy, **card)
 
 
 def _portable(argv):
@@ -139,8 +139,8 @@ def _portable(argv):
 
 def main():
     args = arguments()
-    if (args.out / "preset").exists():
-        sys.exit(f"{args.out / 'preset'} is there: this run is done.")
+    if done := list(args.out.glob(f"*/{keras_staa.presets.DESCRIPTION}")):
+        sys.exit(f"{done[0].parent} is there: this run is done.")
     args.out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(args.seed)
     keras.config.set_dtype_policy(args.policy)

@@ -72,7 +72,8 @@ def test_a_killed_run_goes_on_from_its_last_epoch(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert 1 <= len(epochs(tmp_path)) < EPOCHS
-    assert not (tmp_path / "run" / "preset").exists()
+    name = "vgg_w4_t1.cifar10"
+    assert not (tmp_path / "run" / name).exists()
 
     done = subprocess.run(command(tmp_path), env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -83,11 +84,11 @@ def test_a_killed_run_goes_on_from_its_last_epoch(tmp_path):
 
     import keras_staa
 
-    preset = keras_staa.zoo.describe(tmp_path / "run" / "preset")
+    preset = keras_staa.zoo.describe(tmp_path / "run" / name)
     assert preset["accuracy"]["images"] == 64 and preset["classes"] == 10
     assert preset["training"]["reported_epoch"] == EPOCHS
     assert str(tmp_path) not in preset["training"]["command"]
-    model = keras_staa.zoo.load(tmp_path / "run" / "preset")
+    model = keras_staa.zoo.load(tmp_path / "run" / name)
     test = keras_staa.data.images("cifar10", "test", data_dir=tmp_path / "data", one_hot=True)
     model.compile(metrics=["accuracy"], loss="categorical_crossentropy")
     accuracy = model.evaluate(test, verbose=0, return_dict=True)["accuracy"]
