@@ -92,7 +92,7 @@ def whole_history(args):
     return whole
 
 
-def publish(model, args, test, count):
+def publish(model, args, test):
     """Write the preset, measured with the rounded weights that it holds."""
     name, recorded = keras_staa.models.recorded_arguments(model)
     keras.config.set_dtype_policy("float32")
@@ -120,10 +120,11 @@ def publish(model, args, test, count):
         rounded = keras_staa.zoo.load(draft)
     rounded.compile(loss="categorical_crossentropy", metrics=["accuracy"])
     value = rounded.evaluate(test, return_dict=True, verbose=0)["accuracy"]
+    count = sum(len(labels) for _, labels in test)
     print(f"accuracy on {count} images after epoch {args.epochs}: {value:.4f}")
     accuracy = {
         "value": round(value, 4),
-        "split": "5,000 held-out training images" if args.held_out else "test",
+        "split": "training images kept apart" if args.held_out else "test",
         "images": count,
         "measured": "python examples/evaluate.py",
     }
@@ -156,8 +157,6 @@ def main():
     test = keras_staa.data.images(
         "cifar10", "train[45000:]" if args.held_out else "test", shuffle=False, **read
     )
-    count = 5_000 if args.held_out else 10_000
-
     model = network(args)
     model.compile(
         optimizer=optimizer(args, len(train)),
@@ -178,7 +177,7 @@ def main():
         ],
         verbose=2,
     )
-    publish(model, args, test, count)
+    publish(model, args, test)
 
 
 if __name__ == "__main__":
