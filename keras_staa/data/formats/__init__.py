@@ -1,0 +1,184 @@
+"""Readers of event-camera recordings, one module a file format.
+
+A reader is imported when the first file of its format is opened, and so is the library it needs.
+"""
+
+import dataclasses
+import functools
+import importlib
+import os
+import pathlib
+
+from keras_staa import checks
+from keras_staa.data.formats.events import DTYPE, LONGEST_SIDE, Recording, Source, checked, reject
+from keras_staa.data.formats.order import ordered
+
+__all__ = ["DTYPE", "FORMATS", "Recording", "Stream", "chunks", "read"]
+
+# File names that end so are read by the module of that name.
+FORMATS = {
+    ".bin": "nmnist",
+    ".aedat": "aedat",
+    ".aedat4": "aedat4",
+    ".npy": "numpy_files",
+    ".npz": "numpy_files",
+    ".h5": "h5",
+    ".hdf5": "h5",
+    ".mat": "mat",
+}
+
+_CHUNK = 1_000_000
+_MOST_PIXELS = 2**16  # What x and y of `DTYPE` can count.
+
+
+def read(path, sensor_size=None):
+    """Reads a recording of an event camera.
+
+    Formats, by the end of the file's name:
+
+    - `.bin`: N-MNIST and N-Caltech101, five bytes an event. The sensor is taken to be that of
+      N-MNIST, 34 x 34, unless `sensor_size` says otherwise.
+    - `.aedat`: AEDAT 1.0 and 2.0 of a DVS128 (y counts from the bottom of the picture, as jAER has
+      it), AEDAT 3.1, AEDAT 4.
+    - `.aedat4`: AEDAT 4, with the package `aedat`.
+    - `.npy`, `.npz`: a structured array with fields `x`, `y`, `t` and `p`, or (.npz) an array for
+      each. `ts`, `timestamp(s)`, `pol` and `polarity` are read as well.
+    - `.h5`, `.hdf5`: datasets of those names, in the file or in its group `events`, or a compound
+      dataset `events`.
+    - `.mat`: variables of those names or a struct that has them (MATLAB 7 and before), or a
+      recording of ST-MNIST. Needs SciPy.
+
+    Arrays must have `t` in whole microseconds. Events that are out of order are sorted by time,
+    with a warning that counts them.
+
+    Args:
+        path: path of the file.
+        sensor_size: optional (height, width). By default that which the file or the format states,
+            else the smallest that holds all events.
+
+    Returns:
+        A `Recording`.
+
+    Raises:
+        ValueError: if the file is damaged, is not of its format, has no events, or has events
+            outside the sensor or with a polarity neither in {0, 1} nor in {-1, 1}.
+        ImportError: if the format needs a library that is not installed.
+
+    Example:
+
+    ```python
+    recording = keras_staa.data.formats.read("Test/7/00042.bin")
+    recording.events["t"], recording.sensor_size
+    ```
+    """
+    path, sensor_size = _standardize(path, sensor_size)
+    source = _open(path, _CHUNK, sensor_size)
+    (events,) = ordered(path, checked(path, source.blocks, source.sensor_size, source.fixed))
+    stated = source.sensor_size is not None
+    return Recording(events, source.sensor_size if stated else _smallest([events]), stated)
+
+
+def chunks(path, events=_CHUNK, sensor_size=None):
+    """Reads a recording piece by piece, in memory that its length does not change.
+
+    A file that does not say how large its sensor is, is read once through for it. `.npz` and
+    `.mat` files are held in memory as a whole.
+
+    Args:
+        path: path of the file, see `read`.
+        events: positive integer, how many events a chunk has; the last one has the rest.
+        sensor_size: optional (height, width), see `read`.
+
+    Returns:
+        A `Stream`. It may be iterated more than once, and reads the file each time. The arrays it
+        gives are together those of `read`; if an event comes more than `events` places after those
+        of its time, it raises ValueError instead.
+
+    Raises:
+        ValueError: as `read` does, here or while iterating.
+        ImportError: if the format needs a library that is not installed.
+
+    Example:
+
+    ```python
+    stream = keras_staa.data.formats.chunks("long.aedat", events=100_000)
+    total = np.zeros((*stream.sensor_size, 2), "int64")
+    for events in stream:
+        np.add.at(total, (events["y"], events["x"], events["p"]), 1)
+    ```
+    """
+    path, sensor_size = _standardize(path, sensor_size)
+    checks.positive_int("events", events)
+    size = _open(path, events, sensor_size).sensor_size
+    stated = size is not None
+    if not stated:
+        size = _smallest(checked(path, _open(path, events, None).blocks, None))
+    return Stream(path, size, stated, events)
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """A recording that is read while it is iterated. Made by `chunks`.
+
+    Attributes:
+        path: path of the file.
+        sensor_size: (height, width).
+        stated: as in `Recording`.
+        events: how many events a chunk has.
+
+    Example:
+
+    ```python
+    longest = max(events["t"][-1] for events in keras_staa.data.formats.chunks("long.h5"))
+    ```
+    """
+
+    path: str
+    sensor_size: tuple
+    stated: bool
+    events: int
+
+    def __iter__(self):
+        source = _open(self.path, self.events, self.sensor_size)
+        blocks = checked(self.path, source.blocks, self.sensor_size, source.fixed)
+        return ordered(self.path, blocks, self.events)
+
+
+def _standardize(path, sensor_size):
+    path = os.fsdecode(path)
+    if sensor_size is not None:
+        if not isinstance(sensor_size, (tuple, list)) or len(sensor_size) != 2:
+            raise ValueError(
+                f"`sensor_size` must be (height, width). Received: sensor_size={sensor_size!r}"
+            )
+        sensor_size = tuple(checks.positive_int("sensor_size", side) for side in sensor_size)
+        if max(sensor_size) > _MOST_PIXELS:
+            raise ValueError(
+                f"`sensor_size` must be at most {_MOST_PIXELS} a side. "
+                f"Received: sensor_size={sensor_size}"
+            )
+    return path, sensor_size
+
+
+def _open(path, events, sensor_size):
+    """The `Source` of a file, with the size that holds: the caller's, if the file allows it."""
+    suffix = pathlib.Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise ValueError(f"`path` must end with one of {list(FORMATS)}. Received: path={path!r}")
+    with open(path, "rb"):
+        pass  # The error of a file that is not there is the same for all formats.
+    module = importlib.import_module(f"keras_staa.data.formats.{FORMATS[suffix]}")
+    found, blocks, fixed = module.source(path, events)
+    if found and not all(1 <= side <= LONGEST_SIDE for side in found):
+        reject(path, f"state a sensor of 1 to {LONGEST_SIDE} pixels a side", f"{found}")
+    if sensor_size and found and fixed and found != sensor_size:
+        raise ValueError(
+            f"`sensor_size` must be that of {path}, {found}. Received: sensor_size={sensor_size}"
+        )
+    return Source(sensor_size or found, blocks, fixed)
+
+
+def _smallest(blocks):
+    """The smallest sensor that holds all events."""
+    sides = ((int(block["y"].max()) + 1, int(block["x"].max()) + 1) for block in blocks)
+    return functools.reduce(lambda a, b: tuple(map(max, a, b)), sides)

@@ -1,0 +1,64 @@
+"""NumPy files: a structured array (.npy, .npz) or an array for each part of an event (.npz)."""
+
+import numpy as np
+
+from keras_staa.data.formats import columns
+from keras_staa.data.formats import events as shared
+
+
+def source(path, events):
+    """Open a recording.
+
+    A .npy file is read piece by piece, a .npz file at once. An .npz file may state the sensor in
+    arrays `height` and `width`.
+
+    Args:
+        path: path of the file.
+        events: how many events a block may have.
+
+    Returns:
+        A `Source`.
+
+    Raises:
+        ValueError: if the file is damaged or has no x, y, t and p.
+    """
+    with open(path, "rb") as file:
+        magic = file.read(6)
+    try:
+        if magic == b"\x93NUMPY":
+            # Maps the file instead of reading it, and never takes pickled objects.
+            arrays = {"": np.lib.format.open_memmap(path, mode="r")}
+        else:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+    except Exception as error:  # Damaged zip files and headers raise a dozen kinds.
+        shared.reject(
+            path,
+            "be a whole NumPy file without pickled objects",
+            f"{type(error).__name__}: {error}",
+        )
+    for name, array in arrays.items():
+        # What is no array in a zip file comes as bytes.
+        if not isinstance(array, np.ndarray):
+            shared.reject(path, "hold arrays alone", f"{name} without the mark of one")
+    parts = _parts(path, arrays)
+    return shared.Source(columns.sensor_size(path, arrays), _blocks(parts, events))
+
+
+def _parts(path, arrays):
+    found = columns.find(arrays)
+    if found:
+        return [arrays[name] for name in found]
+    for array in arrays.values():
+        found = columns.find(array.dtype.names or ())
+        if found:
+            return [array[name] for name in found]
+    here = [f"{name or 'array'} of {array.dtype}" for name, array in arrays.items()]
+    shared.reject(path, f"have fields or arrays {columns.wanted()}", f"{here}")
+
+
+def _blocks(parts, events):
+    # Of different lengths only in a file that is refused as soon as it is checked.
+    total = max((len(part) for part in parts if part.ndim), default=1)
+    for start in range(0, total, events):
+        yield tuple(part[start : start + events] if part.ndim else part for part in parts)

@@ -1,0 +1,159 @@
+"""Real recordings: the counts that are known of them, and tonic's events where it can read them."""
+
+import struct
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+
+from keras_staa.data import formats
+from tests import real
+
+NMNIST_TRAIN = [97, 116, 99, 93, 105, 92, 94, 117, 87, 100]
+NMNIST_TEST = [8, 14, 8, 11, 14, 7, 10, 15, 2, 11]
+OBJECTS = ["box", "box_cutter", "mechanical_pencil", "mug", "scissors"]
+
+
+def unpacked(name, factory):
+    archive = real.FOLDER / name
+    if not archive.is_file():
+        pytest.skip(f"no recordings: {archive} is absent; set KERAS_STAA_TEST_DATA")
+    folder = factory.mktemp(name.split(".")[0])
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(archive) as file:
+            file.extractall(folder)
+    else:
+        with tarfile.open(archive) as file:
+            file.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def nmnist(tmp_path_factory):
+    return unpacked("nmnist1k.tar.xz", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def objects(tmp_path_factory):
+    return unpacked("dvs128_objects.tar.xz", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory):
+    return unpacked("reader_inputs.zip", tmp_path_factory)
+
+
+def same(events, of_tonic):
+    assert len(events) == len(of_tonic)
+    for name in "xytp":
+        np.testing.assert_array_equal(events[name], of_tonic[name])
+
+
+def test_nmnist(nmnist):
+    for part, counts in (("Train", NMNIST_TRAIN), ("Test", NMNIST_TEST)):
+        for digit, count in enumerate(counts):
+            assert len(list((nmnist / part / str(digit)).glob("*.bin"))) == count
+    recordings = [formats.read(path) for path in sorted(nmnist.glob("*/*/*.bin"))]
+    assert len(recordings) == 1100
+    lengths = [len(recording) for recording in recordings]
+    assert (min(lengths), max(lengths)) == (1069, 7152)
+    durations = [recording.duration for recording in recordings]
+    assert min(durations) > 290_000 and max(durations) < 315_000
+
+
+def test_nmnist_is_that_of_tonic(nmnist):
+    io = pytest.importorskip("tonic.io")
+    from tonic.datasets import NMNIST
+
+    for path in nmnist.glob("*/*/*.bin"):
+        same(formats.read(path).events, io.read_mnist_file(path, dtype=NMNIST.dtype))
+
+
+def decoded(addresses, times):
+    """Events of a DVS128 by jAER's meaning of an address, one by one."""
+    return np.array(
+        [
+            (127 - (address >> 1 & 127), address >> 8 & 127, time, 1 - (address & 1))
+            for address, time in zip(addresses.tolist(), times.tolist(), strict=True)
+        ],
+        formats.DTYPE,
+    )
+
+
+def test_dvs128_objects(objects):
+    paths = sorted(objects.glob("*/*/recording.aedat"))
+    assert [path.parent.name for path in paths] == OBJECTS * 2
+    recordings = [formats.read(path) for path in paths]
+    lengths = [len(recording) for recording in recordings]
+    assert (min(lengths), max(lengths)) == (126_164, 518_133)
+    assert {recording.sensor_size for recording in recordings} == {(128, 128)}
+    for path, recording in zip(paths, recordings, strict=True):
+        assert 18e6 < recording.duration < 36.5e6
+        chunks = list(formats.chunks(path, 50_000))
+        np.testing.assert_array_equal(np.concatenate(chunks), recording.events)
+
+
+def test_dvs128_objects_have_the_words_that_tonic_reads(objects):
+    io = pytest.importorskip("tonic.io")
+    for path in sorted(objects.glob("*/*/recording.aedat")):
+        version, start, _ = io.read_aedat_header_from_file(str(path))
+        words = io.get_aer_events_from_file(str(path), version, start)
+        events = formats.read(path).events
+        np.testing.assert_array_equal(events, decoded(words["address"], words["timeStamp"]))
+
+
+# By name: how many events, and the sensor.
+INPUTS = {
+    "aedat2_dvs128_foam90.aedat": (1575, (128, 128)),
+    "aedat31_synthetic_12_events.aedat": (12, None),
+    "aedat4_dvxplorer_lite_sample.aedat4": (111_954, (240, 320)),
+    "nmnist_single_tonic.bin": (4325, (34, 34)),
+    "stmnist_tonic.mat": (2346, (10, 10)),
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_reader_inputs(name, inputs):
+    if name.endswith(".aedat4"):
+        pytest.importorskip("aedat")
+    if name.endswith(".mat"):
+        pytest.importorskip("scipy")
+    recording = formats.read(inputs / name)
+    count, size = INPUTS[name]
+    assert len(recording) == count
+    assert (recording.sensor_size if recording.stated else None) == size
+
+
+def test_aedat1(inputs, tmp_path):
+    path = tmp_path / "a.aedat"
+    path.write_bytes(data := (inputs / "aedat1_tmpdiff_grasp2007.dat").read_bytes())
+    recording = formats.read(path)
+    assert len(recording) == 48_100
+    body = data[-48_100 * 6 :]
+    words = np.array(list(struct.iter_unpack(">HI", body)))
+    np.testing.assert_array_equal(recording.events, decoded(words[:, 0], words[:, 1]))
+
+
+def test_aedat31_is_that_of_tonic(inputs):
+    io = pytest.importorskip("tonic.io")
+    path = inputs / "aedat31_synthetic_12_events.aedat"
+    version, start, _ = io.read_aedat_header_from_file(str(path))
+    words = io.get_aer_events_from_file(str(path), version, start)
+    data, events = words["address"], formats.read(path).events
+    np.testing.assert_array_equal(events["t"], words["timeStamp"])
+    np.testing.assert_array_equal(events["x"], data >> 17)
+    np.testing.assert_array_equal(events["y"], data >> 2 & 0x7FFF)
+    np.testing.assert_array_equal(events["p"], data >> 1 & 1)
+
+
+def test_aedat4_is_that_of_tonic(inputs):
+    io = pytest.importorskip("tonic.io")
+    pytest.importorskip("aedat")
+    path = inputs / "aedat4_dvxplorer_lite_sample.aedat4"
+    same(formats.read(path).events, io.read_aedat4(str(path)))
+
+
+def test_davis_is_refused_by_name(inputs):
+    with pytest.raises(ValueError, match="davis346_header_only.aedat must be of .*Davis346red"):
+        formats.read(inputs / "aedat2_davis346_header_only.aedat")
