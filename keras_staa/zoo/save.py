@@ -125,6 +125,9 @@ def write_weights(model, path, dtype):
             target.attrs.update(source.attrs)
 
             def copy(name, item):
+                # A compiled model's file has its optimizer's state as well.
+                if name.split("/")[0] == "optimizer":
+                    return
                 if isinstance(item, h5py.Group):
                     new = target.require_group(name)
                 else:

@@ -69,7 +69,7 @@ def test_a_folder(kind, preset, model):
 
 
 def test_a_name_of_the_zoo():
-    by_name = models.STAAResNet20(weights="cifar10", include_top=False, pooling="avg")
+    by_name = models.STAAVGG(weights="cifar10", include_top=False, pooling="avg")
     # 32 channels in the first stage, eight times as many in the last.
     assert by_name.output_shape == (None, 256)
 
@@ -89,7 +89,7 @@ def test_a_weight_file(dtype, tmp_path, model):
 def test_a_preset_of_another_factory(preset):
     with pytest.raises(ValueError, match="must be a preset of STAAResNet19.*is one of Tiny"):
         models.STAAResNet19(weights=preset)
-    with pytest.raises(ValueError, match="must be a preset of Tiny.*is one of STAAResNet20"):
+    with pytest.raises(ValueError, match="must be a preset of Tiny.*is one of STAAVGG"):
         Tiny(weights="cifar10")
 
 

@@ -243,3 +243,13 @@ def test_frames_set_the_steps(tmp_path):
     preset = json.loads((saved(tmp_path / "preset", model) / "preset.json").read_text("utf-8"))
     assert preset["steps"] == 2
     assert zoo.load(tmp_path / "preset").input_shape == (None, 2, 16, 16, 2)
+
+
+def test_the_state_of_an_optimizer_is_no_part_of_a_preset(tmp_path):
+    model = tiny()
+    plain = saved(tmp_path / "plain", model) / "model.weights.h5"
+    model.compile(keras.optimizers.SGD(0.0, momentum=0.9), "sparse_categorical_crossentropy")
+    model.train_on_batch(images(), np.zeros(6))
+    with h5py.File(saved(tmp_path / "compiled", model) / "model.weights.h5") as file:
+        assert "layers" in file and "optimizer" not in file
+        assert sorted(file) == sorted(h5py.File(plain))
