@@ -22,7 +22,13 @@ REFERENCE_NAMES = {
 }
 
 # A hidden unit that no input activates has no gradient to compare.
-RANGES = {"decay": (0.1, 0.6), "gain": (0.7, 1.3), "squeeze_bias": (0.2, 1.0)}
+RANGES = {
+    "decay": (0.1, 0.6),
+    "gain": (0.7, 1.3),
+    "squeeze_bias": (0.2, 1.0),
+    "gamma": (0.3, 1.0),
+    "beta": (0.2, 1.0),
+}
 
 
 def rounded(values, dtype):

@@ -20,7 +20,7 @@ STEPS = [1, 4, 17, 64]
 IMAGE = (4, 3, 4)
 
 AGGREGATOR = {
-    "ratio": 2,
+    "ratio": 1,
     "position": "full",
     "context": True,
     "steps": "causal",
@@ -44,7 +44,7 @@ def arguments(name, steps=4):
         "LIF": NEURON,
         "STAA": AGGREGATOR,
         "STAALIF": {**AGGREGATOR, **NEURON, "learn": False, "context": False},
-        "GlobalContext": {"ratio": 2},
+        "GlobalContext": {"ratio": 1},
         "MeanOverSteps": {},
         "PerStep": {"layer": keras.layers.Conv2D(6, 3, strides=2)},
         "PositionEncoding": {"kind": "full"},
