@@ -13,7 +13,7 @@ import sklearn.model_selection
 
 import keras_staa
 
-EPOCHS = 4
+EPOCHS = 3
 
 
 def photograph():
@@ -38,10 +38,12 @@ def digits():
     return rgb, flat, split[2:]
 
 
-def fine_tune(model, x, y):
+def fine_tune(model, x, y, held_out):
     schedule = keras.optimizers.schedules.CosineDecay(2e-3, EPOCHS * -(-len(x) // 32))
-    model.compile(keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy")
-    model.fit(x, y, batch_size=32, epochs=EPOCHS, verbose=2)
+    model.compile(
+        keras.optimizers.Adam(schedule), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    model.fit(x, y, batch_size=32, epochs=EPOCHS, validation_data=held_out, verbose=2)
 
 
 def accuracy(model, x, y):
@@ -72,10 +74,10 @@ def main():
     (x, x_held), (flat, flat_held), (y, y_held) = digits()
     print(f"\n2. Fine-tuned for {EPOCHS} epochs on {len(x)} handwritten digits")
     trained = keras_staa.zoo.load("cifar10", classes=10)
-    fine_tune(trained, x, y)
+    fine_tune(trained, x, y, (x_held, y_held))
     print("   and the same network from random weights")
     untrained = keras_staa.zoo.load("cifar10", classes=10, weights=False)
-    fine_tune(untrained, x, y)
+    fine_tune(untrained, x, y, (x_held, y_held))
     linear = sklearn.linear_model.LogisticRegression(max_iter=1000).fit(flat, y)
     print(f"   accuracy on the {len(x_held)} held out:")
     print(f"   pretrained spiking network     {accuracy(trained, x_held, y_held):.1%}")
