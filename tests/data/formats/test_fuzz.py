@@ -4,6 +4,7 @@ import random
 import time
 import warnings
 
+import keras
 import numpy as np
 import pytest
 
@@ -82,6 +83,9 @@ def test_damaged_file_gives_events_or_an_error(name, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="The readers use no backend: once is enough."
+)
 @pytest.mark.parametrize("name", files.FORMATS)
 def test_many_damaged_files_give_events_or_an_error(name, tmp_path, record_property):
     outcomes = try_many(name, tmp_path, MANY, seed=1)
