@@ -46,8 +46,6 @@ def fine_tune(model, x, y, held_out):
         keras.optimizers.Adam(schedule),
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
-        # For the 45 steps of an epoch XLA's compilation on TensorFlow takes longer than it saves.
-        jit_compile=False if keras.backend.backend() == "tensorflow" else "auto",
     )
     model.fit(
         x,
