@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_staa import checks
-from keras_staa.ops import attended_mean, modulate
+from keras_staa.ops import modulate, summaries
 
 EPSILON = 1e-3
 
@@ -63,9 +63,12 @@ class GlobalContext(keras.layers.Layer):
         self.excite = weight("excite", (hidden, channels), "zeros")
         self.excite_bias = weight("excite_bias", (channels,), "zeros")
 
-    def gate(self, x, encoding=None):
-        """The channel gate of x + encoding: float32 tensor (B, T, C)."""
-        context = attended_mean(x, ops.convert_to_tensor(self.key)[:, 0], encoding)
+    def query(self):
+        """The kernel of the key convolution: tensor (C,)."""
+        return ops.convert_to_tensor(self.key)[:, 0]
+
+    def gate(self, context):
+        """The channel gate of an attended mean: float32 tensors (B, T, C) -> (B, T, C)."""
         z = ops.matmul(context, self.squeeze) + self.squeeze_bias
         z = z - ops.mean(z, axis=-1, keepdims=True)
         z = z * ops.rsqrt(ops.mean(ops.square(z), axis=-1, keepdims=True) + EPSILON)
@@ -76,7 +79,8 @@ class GlobalContext(keras.layers.Layer):
         return input_shape
 
     def call(self, inputs):
-        return modulate(inputs, self.gate(inputs))
+        inputs, context, _ = summaries(inputs, self.query(), steps=False)
+        return modulate(inputs, self.gate(context))
 
     def get_config(self):
         return {**super().get_config(), "ratio": self.ratio}

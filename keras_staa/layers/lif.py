@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_staa import checks, surrogates
-from keras_staa.ops import neuron
+from keras_staa.ops import neuron, scale_of
 
 RESETS = ("hard", "soft")
 
@@ -62,13 +62,10 @@ class LIF(keras.layers.Layer):
         self.reset = checks.choice("reset", reset, RESETS)
         self.detach_reset = checks.boolean("detach_reset", detach_reset)
         self.surrogate = surrogates.get(surrogate)
-        self.integrate = neuron(
-            self.surrogate,
-            self.threshold,
-            self.reset,
-            self.detach_reset,
-            constants=None if self.learn else (self.decay, self.gain),
-        )
+        dynamics = (self.surrogate, self.threshold, self.reset, self.detach_reset)
+        self.integrate_gated = self.integrate = neuron(*dynamics)
+        if not self.learn:
+            self.integrate = neuron(*dynamics, constants=(self.decay, self.gain))
 
     def build(self, input_shape):
         checks.input_shape(self, input_shape, "bT...")
@@ -94,14 +91,33 @@ class LIF(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
-    def call(self, inputs):
+    def coefficients(self):
+        """M and N: two floats, or two float32 tensors (C,) where they are learned."""
         if not self.learn:
-            return self.integrate(inputs)
-        return self.integrate(
-            inputs,
-            ops.convert_to_tensor(self.decay_weight),
-            ops.convert_to_tensor(self.gain_weight),
-        )
+            return self.decay, self.gain
+        return ops.convert_to_tensor(self.decay_weight), ops.convert_to_tensor(self.gain_weight)
+
+    def call(self, inputs):
+        return self.integrate(inputs, *(self.coefficients() if self.learn else ()))
+
+    def gated(self, inputs, gate=None, encoding=None, keep=None):
+        """The neuron behind an aggregator, in one pass over the current.
+
+        Args:
+            inputs, gate, encoding, keep: what `STAA.gates` returns.
+
+        Returns:
+            The spikes that `call` gives for the aggregator's output.
+        """
+        if gate is None and encoding is None:
+            return self(inputs)
+        decay, gain = self.coefficients()
+        # The gain goes into the gate, which has no axes of space.
+        scale = gain if gate is None else gain * scale_of(gate, keep)
+        shape = (*ops.shape(inputs)[:2], inputs.shape[-1])
+        scale = ops.broadcast_to(ops.cast(scale, "float32"), shape)
+        decay = ops.broadcast_to(ops.cast(decay, "float32"), shape[-1:])
+        return self.integrate_gated(inputs, decay, scale, encoding, keep)
 
     def get_config(self):
         return {

@@ -8,7 +8,7 @@ from keras_staa.layers.global_context import GlobalContext
 from keras_staa.layers.lif import LIF
 from keras_staa.layers.position_encoding import KINDS, PositionEncoding
 from keras_staa.layers.step_attention import StepAttention
-from keras_staa.ops import modulate
+from keras_staa.ops import modulate, summaries
 
 
 @keras.saving.register_keras_serializable("keras_staa")
@@ -78,24 +78,43 @@ class STAA(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
-    def call(self, inputs, training=False):
-        encoding = gate = bypass = None
+    def gates(self, inputs, training=False):
+        """What the aggregator does to a current, for whatever applies it.
+
+        Args:
+            inputs: tensor (B, T, H, W, C).
+            training: whether steps are bypassed.
+
+        Returns:
+            The current, to be used in place of `inputs`; the gate, float32 (B, T, C) or (B, T, 1)
+            or None; the encoding (T, H, W, C) or None; and float32 (B, T), 0 where a step is
+            bypassed and 1 where not, or None where no step is.
+        """
+        encoding = gate = keep = None
         if self.position is not None:
             encoding = ops.cast(self.position.encoding(), inputs.dtype)
-        if self.context is not None:
-            gate = self.context.gate(inputs, encoding)
-        if self.step_attention is not None:
-            step_gate = self.step_attention.gate(inputs, encoding)[..., None]
+        query = None if self.context is None else self.context.query()
+        inputs, context, mean = summaries(
+            inputs, query, encoding, steps=self.step_attention is not None
+        )
+        if context is not None:
+            gate = self.context.gate(context)
+        if mean is not None:
+            step_gate = self.step_attention.gate(mean)[..., None]
             gate = step_gate if gate is None else gate * step_gate
         if training and self.bypass_rate:
             shape = ops.shape(inputs)[:2]
             draw = keras.random.uniform(shape, seed=self.seed_generator, dtype="float32")
-            bypass = draw < self.bypass_rate
+            keep = ops.cast(draw >= self.bypass_rate, "float32")
+        return inputs, gate, encoding, keep
+
+    def call(self, inputs, training=False):
+        inputs, gate, encoding, keep = self.gates(inputs, training)
         if gate is None:
             if encoding is None:
                 return inputs
             gate = ops.ones((1, 1, 1), "float32")
-        return modulate(inputs, gate, encoding, bypass)
+        return modulate(inputs, gate, encoding, keep)
 
     def get_config(self):
         return {
@@ -152,7 +171,8 @@ class STAALIF(keras.layers.Layer):
         return input_shape
 
     def call(self, inputs, training=False):
-        return self.lif(self.staa(inputs, training=training))
+        inputs, gate, encoding, keep = self.staa.gates(inputs, training)
+        return self.lif.gated(inputs, gate, encoding, keep)
 
     def get_config(self):
         parts = {**self.staa.get_config(), **self.lif.get_config()}

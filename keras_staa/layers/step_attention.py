@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_staa import checks
-from keras_staa.ops import modulate, step_mean
+from keras_staa.ops import modulate, summaries
 
 # With fewer hidden units than this a short sequence could not be gated freely.
 LEAST_HIDDEN = 4
@@ -67,20 +67,21 @@ class StepAttention(keras.layers.Layer):
         acts = owner[:, None] <= np.arange(steps)[None, :]
         return reads.astype("float32"), acts.astype("float32")
 
-    def gate(self, x, encoding=None):
-        """The step gate of x + encoding: float32 tensor (B, T)."""
+    def gate(self, mean):
+        """The step gate of the mean of each step: float32 tensors (B, T) -> (B, T)."""
         squeeze, excite = (ops.convert_to_tensor(w) for w in (self.squeeze, self.excite))
         if self.causal:
             reads, acts = (ops.convert_to_tensor(mask) for mask in self.masks())
             squeeze, excite = squeeze * reads, excite * acts
-        hidden = ops.relu(ops.matmul(step_mean(x, encoding), squeeze) + self.squeeze_bias)
+        hidden = ops.relu(ops.matmul(mean, squeeze) + self.squeeze_bias)
         return 2.0 * ops.sigmoid(ops.matmul(hidden, excite) + self.excite_bias)
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
     def call(self, inputs):
-        return modulate(inputs, self.gate(inputs)[..., None])
+        inputs, _, mean = summaries(inputs)
+        return modulate(inputs, self.gate(mean)[..., None])
 
     def get_config(self):
         return {**super().get_config(), "causal": self.causal}

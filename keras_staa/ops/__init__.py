@@ -2,14 +2,14 @@
 
 from keras_staa.ops.gradient import with_backward
 from keras_staa.ops.lif import lif, neuron
-from keras_staa.ops.staa import attended_mean, axial_encoding, modulate, step_mean
+from keras_staa.ops.staa import axial_encoding, modulate, scale_of, summaries
 
 __all__ = [
-    "attended_mean",
     "axial_encoding",
     "lif",
     "modulate",
     "neuron",
-    "step_mean",
+    "scale_of",
+    "summaries",
     "with_backward",
 ]

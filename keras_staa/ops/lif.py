@@ -1,8 +1,12 @@
 """Leaky integrate-and-fire dynamics with one hand-written gradient round the whole loop."""
 
+import functools
+from typing import Any, NamedTuple
+
 from keras import ops
 
 from keras_staa.ops.gradient import with_backward
+from keras_staa.ops.sums import batch_sum, row_sum
 
 # Above this many steps the loop rolls into `ops.scan`: an unrolled loop is faster to run, but XLA
 # takes 25 s to compile 64 steps of it.
@@ -45,6 +49,46 @@ def lif(current, decay, gain, surrogate, threshold=1.0, reset="hard", detach_res
     return call(current) if fixed else call(current, decay, gain)
 
 
+class _Inputs(NamedTuple):
+    """What one call of a neuron gets; None for what it does not have."""
+
+    current: Any
+    decay: Any = None
+    gain: Any = None
+    encoding: Any = None
+    keep: Any = None
+
+    @property
+    def gated(self):
+        return not isinstance(self.gain, float) and len(self.gain.shape) == 3
+
+    @property
+    def steps(self):
+        return self.current.shape[1]
+
+    def encoded(self, t):
+        """I[t] + keep[t] * E[t] in float32."""
+        x = ops.cast(self.current[:, t], "float32")
+        if self.encoding is None:
+            return x
+        e = ops.cast(self.encoding[t], "float32")
+        return x + (e if self.keep is None else self.keep[:, t][:, None, None, None] * e)
+
+    def all_encoded(self):
+        """The same of all steps."""
+        x = ops.cast(self.current, "float32")
+        if self.encoding is None:
+            return x
+        e = ops.cast(self.encoding, "float32")
+        return x + (e if self.keep is None else self.keep[:, :, None, None, None] * e)
+
+    def gain_at(self, t):
+        return self.gain[:, t][:, None, None, :] if self.gated else self.gain
+
+    def all_gains(self):
+        return self.gain[:, :, None, None, :] if self.gated else self.gain
+
+
 def neuron(surrogate, threshold=1.0, reset="hard", detach_reset=True, constants=None):
     """The function behind `lif`, made once and called often, as compilers want it.
 
@@ -53,14 +97,13 @@ def neuron(surrogate, threshold=1.0, reset="hard", detach_reset=True, constants=
         constants: (decay, gain), two floats, or None where they are tensors.
 
     Returns:
-        A function `(current) -> spikes`, or `(current, decay, gain) -> spikes` without constants.
+        A function `(current) -> spikes`, or `(current, decay, gain, encoding=None, keep=None) ->
+        spikes` without constants. For a current (B, T, H, W, C) the gain may be (B, T, C), as the
+        gates of the aggregator make it; `encoding` (T, H, W, C) is added to the current in the
+        steps where `keep`, float32 (B, T), is 1 and not 0, and has no gradient in `keep`.
     """
     soft = reset == "soft"
     fixed = constants is not None
-
-    def integrate(h, x, m, n):
-        v = _times(n, ops.cast(x, "float32"))
-        return v if h is None else v + _times(m, h)
 
     def after(v):
         """H, the potential after the reset."""
@@ -68,29 +111,28 @@ def neuron(surrogate, threshold=1.0, reset="hard", detach_reset=True, constants=
             return v - threshold * ops.cast(v >= threshold, "float32")
         return ops.where(v >= threshold, ops.zeros_like(v), v)
 
-    def potentials(x, m, n):
+    def potentials(a):
         """Every V: a list of T tensors, or one time-first tensor where the loop is rolled."""
-        steps = x.shape[1]
-        if steps > UNROLLED_STEPS:
+        if a.steps > UNROLLED_STEPS:
 
-            def step(h, x):
-                v = integrate(h, x, m, n)
+            def step(h, y):
+                v = y + _times(a.decay, h)
                 return after(v), v
 
-            return ops.scan(step, _zeros_like_step(x), _swap_time(x))[1]
+            driven = _swap_time(_times(a.all_gains(), a.all_encoded()))
+            return ops.scan(step, _zeros_like_step(a.current), driven)[1]
         vs, h = [], None
-        for t in range(steps):
-            vs.append(integrate(h, x[:, t], m, n))
-            h = after(vs[t]) if t + 1 < steps else None
+        for t in range(a.steps):
+            v = _times(a.gain_at(t), a.encoded(t))
+            vs.append(v if h is None else v + _times(a.decay, h))
+            h = after(vs[t]) if t + 1 < a.steps else None
         return vs
 
-    def forward(x, *coefficients):
-        vs = potentials(x, *(constants if fixed else coefficients))
-        if x.shape[1] > UNROLLED_STEPS:
-            spikes = _swap_time(ops.cast(vs >= threshold, x.dtype))
-        else:
-            spikes = ops.stack([ops.cast(v >= threshold, x.dtype) for v in vs], axis=1)
-        return spikes, (x, *coefficients)
+    def forward(a):
+        vs, dtype = potentials(a), a.current.dtype
+        if a.steps > UNROLLED_STEPS:
+            return _swap_time(ops.cast(vs >= threshold, dtype))
+        return ops.stack([ops.cast(v >= threshold, dtype) for v in vs], axis=1)
 
     def potential_gradient(g, dh, v):
         """dV[t] from the gradients of S[t] and of H[t]."""
@@ -103,40 +145,69 @@ def neuron(surrogate, threshold=1.0, reset="hard", detach_reset=True, constants=
         passed = 1.0 if soft else ops.cast(v < threshold, "float32")
         return dv + dh * (passed - (threshold if soft else v) * slope)
 
-    def unrolled_backward(x, m, n, g):
-        steps = x.shape[1]
-        vs = potentials(x, m, n)
-        dxs, dm, dn, dh = [None] * steps, 0.0, 0.0, None
-        for t in reversed(range(steps)):
-            dv = potential_gradient(g[:, t], dh, vs[t])
-            dxs[t] = ops.cast(_times(n, dv), x.dtype)
-            if not fixed:
-                dn += _sum_to(dv * ops.cast(x[:, t], "float32"), n)
-                dm += _sum_to(dv * after(vs[t - 1]), m) if t else ops.zeros_like(m)
-            dh = _times(m, dv) if t else None
-        return ops.stack(dxs, axis=1), dm, dn
+    def unrolled_backward(a, g):
+        """dV of all steps, and what dM is the sum of, already summed over the steps."""
+        vs, dvs, dm, dh = potentials(a), [None] * a.steps, None, None
+        for t in reversed(range(a.steps)):
+            dvs[t] = potential_gradient(g[:, t], dh, vs[t])
+            if t and not fixed:
+                product = dvs[t] * after(vs[t - 1])
+                dm = product if dm is None else dm + product
+            dh = _times(a.decay, dvs[t]) if t else None
+        return dvs, dm
 
-    def rolled_backward(x, m, n, g):
-        vs = potentials(x, m, n)
+    def rolled_backward(a, g):
+        vs = potentials(a)
 
         def step(dh, inputs):
             dv = potential_gradient(inputs[0], dh, inputs[1])
-            return _times(m, dv), dv
+            return _times(a.decay, dv), dv
 
-        dvs = ops.scan(step, _zeros_like_step(x), (_swap_time(g), vs), reverse=True)[1]
-        dx = _swap_time(ops.cast(_times(n, dvs), x.dtype))
+        dvs = ops.scan(step, _zeros_like_step(a.current), (_swap_time(g), vs), reverse=True)[1]
+        return dvs, None if fixed else dvs[1:] * after(vs[:-1])
+
+    def backward(a, g):
+        rolled = a.steps > UNROLLED_STEPS
+        dvs, dm = (rolled_backward if rolled else unrolled_backward)(a, g)
+        dv = _swap_time(dvs) if rolled else ops.stack(dvs, axis=1)
+        dx = ops.cast(_times(a.all_gains(), dv), a.current.dtype)
+        de = dn = dkeep = None
+        if a.encoding is not None:
+            de = ops.cast(batch_sum(dx, a.keep), a.encoding.dtype)
+        if a.keep is not None:
+            dkeep = ops.zeros_like(a.keep)
         if fixed:
-            return dx, None, None
-        dn = _sum_to(dvs * ops.cast(_swap_time(x), "float32"), n)
-        return dx, _sum_to(dvs[1:] * after(vs[:-1]), m), dn
+            return dx, None, None, de, dkeep
+        if a.gated:
+            dn = ops.sum(dv * a.all_encoded(), axis=(2, 3))
+        elif rolled:
+            dn = _sum_to(dv * a.all_encoded(), a.gain)
+        else:
+            dn = _sum_to(sum(dvs[t] * a.encoded(t) for t in range(a.steps)), a.gain)
+        dm = ops.zeros_like(a.decay) if dm is None else _sum_to(dm, a.decay)
+        return dx, dm, dn, de, dkeep
 
-    def backward(residuals, g):
-        x, m, n = (*residuals, *constants) if fixed else residuals
-        rolled = x.shape[1] > UNROLLED_STEPS
-        gradients = (rolled_backward if rolled else unrolled_backward)(x, m, n, g)
-        return gradients[:1] if fixed else gradients
+    @functools.cache
+    def joined(names):
+        """Forward and backward for the inputs of these names."""
 
-    return with_backward(forward, backward)
+        def inputs(tensors):
+            given = dict(zip(names, tensors, strict=True))
+            if fixed:
+                given["decay"], given["gain"] = constants
+            return _Inputs(**given)
+
+        def gradient(tensors, g):
+            given = _Inputs(*backward(inputs(tensors), g))._asdict()
+            return tuple(given[name] for name in names)
+
+        return with_backward(lambda *tensors: (forward(inputs(tensors)), tensors), gradient)
+
+    def call(*args, **kwargs):
+        given = {n: v for n, v in _Inputs(*args, **kwargs)._asdict().items() if v is not None}
+        return joined(tuple(given))(*given.values())
+
+    return call
 
 
 def _times(coefficient, values):
@@ -155,4 +226,4 @@ def _swap_time(x):
 
 def _sum_to(values, coefficient):
     """Sum a tensor (..., C) to the shape (C,) of a coefficient."""
-    return ops.sum(ops.reshape(values, (-1, coefficient.shape[0])), axis=0)
+    return row_sum(ops.reshape(values, (-1, coefficient.shape[0])))

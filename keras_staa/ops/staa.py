@@ -5,7 +5,11 @@ plainly) and scaled once. Sums split into a part of x and a part of E, which has
 that x' itself is never stored: `x' . q = x . q + E . q` and `A^T x' = A^T x + A^T E`.
 """
 
+import functools
+
 from keras import ops
+
+from keras_staa.ops.gradient import with_backward
 
 
 def axial_encoding(steps, rows, columns):
@@ -22,67 +26,156 @@ def axial_encoding(steps, rows, columns):
     return steps[:, None, None, :] + rows[None, :, None, :] + columns[None, None, :, :]
 
 
-def attended_mean(x, query, encoding=None):
-    """Mean over space of x', weighted by a softmax over space of `x' . query`.
+def summaries(x, query=None, encoding=None, steps=True):
+    """What the gates are made of: an attended mean of x' a channel and a plain one a time step.
+
+    The gradient of `x` is collected in the one that is returned, so that whatever reads it
+    afterwards and these means together write one gradient: use the returned `x` in place of `x`.
 
     Args:
         x: tensor (B, T, H, W, C).
-        query: tensor (C,), the key convolution's kernel.
+        query: tensor (C,), the key convolution's kernel, or None for no attended mean.
         encoding: tensor (T, H, W, C) to add to x, or None.
+        steps: whether to compute the mean a time step.
 
     Returns:
-        float32 tensor (B, T, C).
+        x; the mean over space of x', weighted by a softmax over space of `x' . query`, float32
+        (B, T, C), or None; the mean of x' over space and channels, float32 (B, T), or None.
     """
-    x, encoding = _flat(x, encoding)
-    query = ops.cast(query, x.dtype)[:, None]
-    logits = ops.matmul(x, query)
+    if query is None and not steps:
+        return x, None, None
+    function = _summaries(query is not None, encoding is not None, bool(steps))
+    outputs = iter(function(*(tensor for tensor in (x, query, encoding) if tensor is not None)))
+    x = next(outputs)
+    return x, None if query is None else next(outputs), next(outputs) if steps else None
+
+
+@functools.cache
+def _summaries(attend, encoded, steps):
+    def unpack(tensors):
+        tensors = list(tensors)
+        x = tensors.pop(0)
+        _, t, h, w, c = x.shape
+        query = ops.cast(tensors.pop(0), x.dtype) if attend else None
+        encoding = ops.reshape(ops.cast(tensors[0], x.dtype), (t, h * w, c)) if encoded else None
+        return ops.reshape(x, (-1, t, h * w, c)), query, encoding
+
+    def forward(*tensors):
+        x, query, encoding = unpack(tensors)
+        outputs, residuals = [tensors[0]], list(tensors)
+        if attend:
+            attention = _attention(x, query, encoding)
+            context = _attended(x, attention, encoding)
+            outputs.append(context)
+            residuals.append(attention)
+        if steps:
+            outputs.append(_step_mean(x, encoding))
+        return tuple(outputs), tuple(residuals)
+
+    def backward(residuals, gradients):
+        count = 1 + attend + encoded
+        inputs, residuals = residuals[:count], residuals[count:]
+        x, query, encoding = unpack(inputs)
+        gradients = list(gradients)
+        dx = ops.reshape(gradients.pop(0), ops.shape(x))
+        # What the means pass on to each x', in rank-one parts; it is stored nowhere.
+        dq = de = shared = None
+        if attend:
+            attention = residuals[0]
+            dcontext = gradients.pop(0)
+            low = ops.cast(dcontext, x.dtype)
+            da = ops.matmul(x, low[..., None])[..., 0]
+            if encoded:
+                # (T, HW, C) with (T, C, B): the batch belongs inside the matrix product.
+                da = da + ops.transpose(
+                    ops.matmul(encoding, ops.transpose(low, (1, 2, 0))), (2, 0, 1)
+                )
+            da = ops.cast(da, "float32")
+            dk = attention * (da - ops.sum(attention * da, axis=-1, keepdims=True))
+            dq = _dot_rows(dk, x)
+            if encoded:
+                total = ops.sum(dk, axis=0)
+                dq = dq + _dot_rows(total, encoding)
+                de = ops.matmul(
+                    ops.transpose(attention, (1, 2, 0)), ops.transpose(dcontext, (1, 0, 2))
+                )
+                de = de + total[..., None] * ops.cast(query, "float32")
+            shared = attention[..., None] * dcontext[:, :, None, :]
+            shared = shared + dk[..., None] * ops.cast(query, "float32")
+            dq = ops.cast(dq, inputs[1].dtype)
+        if steps:
+            dmean = gradients.pop(0) / (x.shape[2] * x.shape[3])
+            each = dmean[:, :, None, None]
+            shared = each if shared is None else shared + each
+            if encoded:
+                total = ops.sum(dmean, axis=0)[:, None, None]
+                de = ops.broadcast_to(total, encoding.shape) if de is None else de + total
+        dx = ops.cast(ops.cast(dx, "float32") + shared, x.dtype)
+        result = [ops.reshape(dx, ops.shape(inputs[0]))]
+        if attend:
+            result.append(dq)
+        if encoded:
+            result.append(ops.cast(ops.reshape(de, inputs[-1].shape), inputs[-1].dtype))
+        return tuple(result)
+
+    return with_backward(forward, backward)
+
+
+def _attention(x, query, encoding):
+    """Softmax over space of `x' . query`: float32 (B, T, HW)."""
+    if x.shape[2] == 1:
+        # Keras warns of a softmax over one place.
+        return ops.ones(ops.shape(x)[:3], "float32")
+    rows = ops.reshape(x, (-1, x.shape[-1]))
+    logits = ops.reshape(ops.matmul(rows, query[:, None]), ops.shape(x)[:3])
     if encoding is not None:
         logits = logits + ops.matmul(encoding, query)
-    logits = ops.cast(logits, "float32")
-    # Keras warns of a softmax over one place; times zero, the query keeps a gradient.
-    weights = 0.0 * logits + 1.0 if x.shape[2] == 1 else ops.softmax(logits, axis=2)
-    weights = ops.cast(ops.swapaxes(weights, 2, 3), x.dtype)
-    total = ops.matmul(weights, x)
-    if encoding is not None:
-        # (B, T, 1, HW) with (T, HW, C): the batch belongs inside the matrix product.
-        shared = ops.matmul(ops.transpose(weights[:, :, 0], (1, 0, 2)), encoding)
-        total = total + ops.transpose(shared, (1, 0, 2))[:, :, None, :]
-    return ops.cast(total[:, :, 0], "float32")
+    return ops.softmax(ops.cast(logits, "float32"), axis=2)
 
 
-def step_mean(x, encoding=None):
-    """Mean of x' over space and channels: float32 tensor (B, T)."""
-    mean = ops.mean(ops.cast(x, "float32"), axis=(2, 3, 4))
+def _attended(x, attention, encoding):
+    weights = ops.cast(attention, x.dtype)
+    total = ops.matmul(weights[:, :, None, :], x)[:, :, 0]
     if encoding is not None:
-        mean = mean + ops.mean(ops.cast(encoding, "float32"), axis=(1, 2, 3))
+        # (B, T, HW) with (T, HW, C): the batch belongs inside the matrix product.
+        shared = ops.matmul(ops.transpose(weights, (1, 0, 2)), encoding)
+        total = total + ops.transpose(shared, (1, 0, 2))
+    return ops.cast(total, "float32")
+
+
+def _step_mean(x, encoding):
+    mean = ops.mean(ops.cast(x, "float32"), axis=(2, 3))
+    if encoding is not None:
+        mean = mean + ops.mean(ops.cast(encoding, "float32"), axis=(1, 2))
     return mean
 
 
-def modulate(x, gate, encoding=None, bypass=None):
-    """`(x + E) * gate`, but x itself where the aggregator is bypassed.
+def _dot_rows(weights, rows):
+    """Sum over all rows (..., C) weighted by (...): float32 (C,)."""
+    rows = ops.reshape(rows, (-1, rows.shape[-1]))
+    weights = ops.reshape(ops.cast(weights, rows.dtype), (1, -1))
+    return ops.cast(ops.matmul(weights, rows)[0], "float32")
+
+
+def modulate(x, gate, encoding=None, keep=None):
+    """`(x + E) * gate`, but x itself in the steps that bypass the aggregator.
 
     Args:
         x: tensor (B, T, H, W, C).
         gate: float32 tensor (B, T, C) or (B, T, 1).
         encoding: tensor (T, H, W, C), or None.
-        bypass: boolean tensor (B, T), or None.
+        keep: float32 tensor (B, T), 0 in the steps that bypass and 1 in the others, or None.
 
     Returns:
         Tensor of the shape and dtype of `x`.
     """
-    scale = gate
-    if bypass is not None:
-        keep = ops.cast(ops.logical_not(bypass), "float32")[:, :, None]
-        gate = gate * keep
-        scale = gate + (1.0 - keep)
+    scale = scale_of(gate, keep)
+    if keep is not None:
+        gate = gate * keep[:, :, None]
     scale, gate = (ops.cast(g, x.dtype)[:, :, None, None, :] for g in (scale, gate))
     return x * scale if encoding is None else x * scale + encoding * gate
 
 
-def _flat(x, encoding):
-    """Merge the two axes of space."""
-    _, t, h, w, c = x.shape
-    x = ops.reshape(x, (-1, t, h * w, c))
-    if encoding is not None:
-        encoding = ops.reshape(ops.cast(encoding, x.dtype), (t, h * w, c))
-    return x, encoding
+def scale_of(gate, keep=None):
+    """The gate, but 1 in the steps that bypass the aggregator: arguments as in `modulate`."""
+    return gate if keep is None else gate * keep[:, :, None] + (1.0 - keep)[:, :, None]
