@@ -28,6 +28,12 @@ class _Surrogate:
     def from_config(cls, config):
         return cls(**config)
 
+    def __eq__(self, other):
+        return type(self) is type(other) and self.get_config() == other.get_config()
+
+    def __hash__(self):
+        return hash((type(self), *self.get_config().values()))
+
     def __repr__(self):
         return f"{type(self).__name__}({self.parameter}={getattr(self, self.parameter)})"
 

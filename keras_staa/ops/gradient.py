@@ -1,5 +1,7 @@
 """Custom gradients: one contract, the three backends' own mechanisms side by side."""
 
+import functools
+
 import keras
 
 
@@ -43,15 +45,22 @@ def _tensorflow(forward, backward):
 
     # XLA fuses a chain of element-wise steps that TensorFlow would run one by one: measured 1.3
     # times the training speed of a whole network on a CPU. The forward pass stays as it is, so
-    # that exported models need no XLA.
-    backward = tf.function(backward, jit_compile=True, autograph=False)
+    # that exported models need no XLA. One function a signature: TensorFlow warns of a function
+    # that meets many.
+    @functools.cache
+    def compiled(signature):
+        return tf.function(backward, jit_compile=True, autograph=False)
 
     @tf.custom_gradient
     def function(*tensors):
         output, residuals = forward(*tensors)
 
         def gradient(*gradients):
-            return backward(residuals, gradients if isinstance(output, tuple) else gradients[0])
+            gradients = gradients if isinstance(output, tuple) else gradients[0]
+            signature = tuple(
+                (t.dtype, tuple(t.shape)) for t in tf.nest.flatten([residuals, gradients])
+            )
+            return compiled(signature)(residuals, gradients)
 
         return output, gradient
 

@@ -1,6 +1,7 @@
 """Leaky integrate-and-fire dynamics with one hand-written gradient round the whole loop."""
 
 import functools
+from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 from keras import ops
@@ -92,6 +93,8 @@ class _Inputs(NamedTuple):
 def neuron(surrogate, threshold=1.0, reset="hard", detach_reset=True, constants=None):
     """The function behind `lif`, made once and called often, as compilers want it.
 
+    Equal arguments give the same function, so that equal layers are compiled once.
+
     Args:
         surrogate, threshold, reset, detach_reset: as in `lif`.
         constants: (decay, gain), two floats, or None where they are tensors.
@@ -102,6 +105,12 @@ def neuron(surrogate, threshold=1.0, reset="hard", detach_reset=True, constants=
         gates of the aggregator make it; `encoding` (T, H, W, C) is added to the current in the
         steps where `keep`, float32 (B, T), is 1 and not 0, and has no gradient in `keep`.
     """
+    make = _neuron if isinstance(surrogate, Hashable) else _neuron.__wrapped__
+    return make(surrogate, threshold, reset, detach_reset, constants)
+
+
+@functools.cache
+def _neuron(surrogate, threshold, reset, detach_reset, constants):
     soft = reset == "soft"
     fixed = constants is not None
 

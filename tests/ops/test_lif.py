@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 from keras_staa import surrogates
-from keras_staa.ops import lif
+from keras_staa.ops import lif, neuron
 from tests import reference
 from tests.gradients import gradients
 
@@ -76,3 +76,24 @@ def test_a_surrogate_of_ones_own():
         lambda x: lif(x, 0.0, 1.0, lambda u: 3.0 * ops.ones_like(u)), [x], np.ones_like(x)
     )
     np.testing.assert_array_equal(dx, [[3.0, 3.0]])
+
+
+def test_equal_neurons_are_one_function():
+    first, second = (neuron(surrogates.Sigmoid(slope=3.0), 0.5, "soft") for _ in range(2))
+    assert first is second
+    assert neuron(surrogates.Sigmoid(slope=2.0), 0.5, "soft") is not first
+    assert neuron(surrogates.Arctan(slope=3.0), 0.5, "soft") is not first
+    assert neuron(surrogates.Sigmoid(slope=3.0), 0.5, "hard") is not first
+
+
+def test_a_surrogate_that_has_no_hash():
+    class Flat:
+        def __eq__(self, other):
+            return True
+
+        def __call__(self, u):
+            return 2.0 * ops.ones_like(u)
+
+    x = np.array([[0.3, 0.9]], "float32")
+    _, (dx,) = gradients(lambda x: lif(x, 0.0, 1.0, Flat()), [x], np.ones_like(x))
+    np.testing.assert_array_equal(dx, [[2.0, 2.0]])
