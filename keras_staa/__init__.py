@@ -1,6 +1,7 @@
 """Spiking neural networks with spatial-temporal attention for Keras 3."""
 
 from keras_staa import callbacks, data, layers, models, surrogates, zoo
+from keras_staa.layers.compilation import jit_compile
 from keras_staa.models import STAAVGG, STAAResNet18, STAAResNet19, STAAResNet20, STAAResNet34
 
 __version__ = "0.1.0"
@@ -13,6 +14,7 @@ __all__ = [
     "STAAResNet34",
     "callbacks",
     "data",
+    "jit_compile",
     "layers",
     "models",
     "surrogates",

@@ -62,10 +62,14 @@ class LIF(keras.layers.Layer):
         self.reset = checks.choice("reset", reset, RESETS)
         self.detach_reset = checks.boolean("detach_reset", detach_reset)
         self.surrogate = surrogates.get(surrogate)
+        self.jit(False)
+
+    def jit(self, enabled=True):
+        """Whether the neuron is compiled by itself: see `keras_staa.jit_compile`."""
         dynamics = (self.surrogate, self.threshold, self.reset, self.detach_reset)
-        self.integrate_gated = self.integrate = neuron(*dynamics)
-        if not self.learn:
-            self.integrate = neuron(*dynamics, constants=(self.decay, self.gain))
+        constants = None if self.learn else (self.decay, self.gain)
+        self.integrate = neuron(*dynamics, constants, enabled)
+        self.integrate_gated = neuron(*dynamics, None, enabled)
 
     def build(self, input_shape):
         checks.input_shape(self, input_shape, "bT...")

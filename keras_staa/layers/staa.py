@@ -58,6 +58,7 @@ class STAA(keras.layers.Layer):
         self.bypass_rate = checks.fraction("bypass_rate", bypass_rate, below_one=True)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+        self.compiled = False
         self.position = self.context = self.step_attention = None
         if checks.choice("position", position, (None, *KINDS)) is not None:
             self.position = PositionEncoding(position, **policy)
@@ -78,6 +79,10 @@ class STAA(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         return input_shape
 
+    def jit(self, enabled=True):
+        """Whether the aggregator is compiled by itself: see `keras_staa.jit_compile`."""
+        self.compiled = enabled
+
     def gates(self, inputs, training=False):
         """What the aggregator does to a current, for whatever applies it.
 
@@ -95,7 +100,7 @@ class STAA(keras.layers.Layer):
             encoding = ops.cast(self.position.encoding(), inputs.dtype)
         query = None if self.context is None else self.context.query()
         inputs, context, mean = summaries(
-            inputs, query, encoding, steps=self.step_attention is not None
+            inputs, query, encoding, self.step_attention is not None, self.compiled
         )
         if context is not None:
             gate = self.context.gate(context)
@@ -169,6 +174,11 @@ class STAALIF(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    def jit(self, enabled=True):
+        """Whether the layer is compiled by itself: see `keras_staa.jit_compile`."""
+        self.staa.jit(enabled)
+        self.lif.jit(enabled)
 
     def call(self, inputs, training=False):
         inputs, gate, encoding, keep = self.staa.gates(inputs, training)

@@ -4,8 +4,10 @@ import functools
 
 import keras
 
+from keras_staa.ops import inductor
 
-def with_backward(forward, backward):
+
+def with_backward(forward, backward, compiled=False):
     """Join a function with its hand-written gradient.
 
     `keras.ops.custom_gradient` treats keyword arguments, variables, non-tensors and several
@@ -18,6 +20,8 @@ def with_backward(forward, backward):
         backward: function `(residuals, gradient) -> gradients`. `gradient` has the structure of
             `output`; `gradients` is a tuple with one tensor for each input of `forward`, of that
             input's shape and dtype.
+        compiled: whether both are compiled where nothing around them is: by XLA on TensorFlow, by
+            inductor on PyTorch. On JAX what calls them decides.
 
     Returns:
         A function `(*tensors) -> output`, differentiable once. Pass a variable as
@@ -29,10 +33,10 @@ def with_backward(forward, backward):
     >>> float(double(keras.ops.ones(())))
     2.0
     """
-    return _WRAPPERS[keras.backend.backend()](forward, backward)
+    return _WRAPPERS[keras.backend.backend()](forward, backward, compiled)
 
 
-def _jax(forward, backward):
+def _jax(forward, backward, compiled):
     import jax
 
     function = jax.custom_vjp(lambda *tensors: forward(*tensors)[0])
@@ -40,27 +44,21 @@ def _jax(forward, backward):
     return function
 
 
-def _tensorflow(forward, backward):
+def _tensorflow(forward, backward, compiled):
     import tensorflow as tf
 
     # XLA fuses a chain of element-wise steps that TensorFlow would run one by one: measured 1.3
-    # times the training speed of a whole network on a CPU. The forward pass stays as it is, so
-    # that exported models need no XLA. One function a signature: TensorFlow warns of a function
-    # that meets many.
-    @functools.cache
-    def compiled(signature):
-        return tf.function(backward, jit_compile=True, autograph=False)
+    # times the training speed of a whole network on a CPU. The forward pass stays as it is unless
+    # asked for, so that exported models need no XLA.
+    forward = _xla(forward) if compiled else forward
+    backward = _xla(backward)
 
     @tf.custom_gradient
     def function(*tensors):
         output, residuals = forward(*tensors)
 
         def gradient(*gradients):
-            gradients = gradients if isinstance(output, tuple) else gradients[0]
-            signature = tuple(
-                (t.dtype, tuple(t.shape)) for t in tf.nest.flatten([residuals, gradients])
-            )
-            return compiled(signature)(residuals, gradients)
+            return backward(residuals, gradients if isinstance(output, tuple) else gradients[0])
 
         return output, gradient
 
@@ -68,8 +66,26 @@ def _tensorflow(forward, backward):
     return lambda *tensors: function(*(tf.convert_to_tensor(t) for t in tensors))
 
 
-def _torch(forward, backward):
+def _xla(function):
+    """The function compiled by XLA, one TensorFlow function a signature: it warns of more."""
+    import tensorflow as tf
+
+    @functools.cache
+    def compiled(signature):
+        return tf.function(function, jit_compile=True, autograph=False)
+
+    def call(*arguments):
+        tensors = tf.nest.flatten(arguments)
+        return compiled(tuple((t.dtype, tuple(t.shape)) for t in tensors))(*arguments)
+
+    return call
+
+
+def _torch(forward, backward, compiled):
     import torch
+
+    if compiled:
+        forward, backward = inductor.compiled(forward), inductor.compiled(backward)
 
     class Function(torch.autograd.Function):
         @staticmethod

@@ -90,7 +90,9 @@ class _Inputs(NamedTuple):
         return self.gain[:, :, None, None, :] if self.gated else self.gain
 
 
-def neuron(surrogate, threshold=1.0, reset="hard", detach_reset=True, constants=None):
+def neuron(
+    surrogate, threshold=1.0, reset="hard", detach_reset=True, constants=None, compiled=False
+):
     """The function behind `lif`, made once and called often, as compilers want it.
 
     Equal arguments give the same function, so that equal layers are compiled once.
@@ -98,6 +100,7 @@ def neuron(surrogate, threshold=1.0, reset="hard", detach_reset=True, constants=
     Args:
         surrogate, threshold, reset, detach_reset: as in `lif`.
         constants: (decay, gain), two floats, or None where they are tensors.
+        compiled: as in `with_backward`.
 
     Returns:
         A function `(current) -> spikes`, or `(current, decay, gain, encoding=None, keep=None) ->
@@ -106,11 +109,11 @@ def neuron(surrogate, threshold=1.0, reset="hard", detach_reset=True, constants=
         steps where `keep`, float32 (B, T), is 1 and not 0, and has no gradient in `keep`.
     """
     make = _neuron if isinstance(surrogate, Hashable) else _neuron.__wrapped__
-    return make(surrogate, threshold, reset, detach_reset, constants)
+    return make(surrogate, threshold, reset, detach_reset, constants, compiled)
 
 
 @functools.cache
-def _neuron(surrogate, threshold, reset, detach_reset, constants):
+def _neuron(surrogate, threshold, reset, detach_reset, constants, compiled):
     soft = reset == "soft"
     fixed = constants is not None
 
@@ -210,7 +213,10 @@ def _neuron(surrogate, threshold, reset, detach_reset, constants):
             given = _Inputs(*backward(inputs(tensors), g))._asdict()
             return tuple(given[name] for name in names)
 
-        return with_backward(lambda *tensors: (forward(inputs(tensors)), tensors), gradient)
+        def spikes(*tensors):
+            return forward(inputs(tensors)), tensors
+
+        return with_backward(spikes, gradient, compiled)
 
     def call(*args, **kwargs):
         given = {n: v for n, v in _Inputs(*args, **kwargs)._asdict().items() if v is not None}

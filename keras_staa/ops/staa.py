@@ -26,7 +26,7 @@ def axial_encoding(steps, rows, columns):
     return steps[:, None, None, :] + rows[None, :, None, :] + columns[None, None, :, :]
 
 
-def summaries(x, query=None, encoding=None, steps=True):
+def summaries(x, query=None, encoding=None, steps=True, compiled=False):
     """What the gates are made of: an attended mean of x' a channel and a plain one a time step.
 
     The gradient of `x` is collected in the one that is returned, so that whatever reads it
@@ -37,6 +37,7 @@ def summaries(x, query=None, encoding=None, steps=True):
         query: tensor (C,), the key convolution's kernel, or None for no attended mean.
         encoding: tensor (T, H, W, C) to add to x, or None.
         steps: whether to compute the mean a time step.
+        compiled: as in `with_backward`.
 
     Returns:
         x; the mean over space of x', weighted by a softmax over space of `x' . query`, float32
@@ -44,14 +45,14 @@ def summaries(x, query=None, encoding=None, steps=True):
     """
     if query is None and not steps:
         return x, None, None
-    function = _summaries(query is not None, encoding is not None, bool(steps))
+    function = _summaries(query is not None, encoding is not None, bool(steps), compiled)
     outputs = iter(function(*(tensor for tensor in (x, query, encoding) if tensor is not None)))
     x = next(outputs)
     return x, None if query is None else next(outputs), next(outputs) if steps else None
 
 
 @functools.cache
-def _summaries(attend, encoded, steps):
+def _summaries(attend, encoded, steps, compiled):
     def unpack(tensors):
         tensors = list(tensors)
         x = tensors.pop(0)
@@ -118,7 +119,7 @@ def _summaries(attend, encoded, steps):
             result.append(ops.cast(ops.reshape(de, inputs[-1].shape), inputs[-1].dtype))
         return tuple(result)
 
-    return with_backward(forward, backward)
+    return with_backward(forward, backward, compiled)
 
 
 def _attention(x, query, encoding):

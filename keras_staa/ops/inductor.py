@@ -1,0 +1,51 @@
+"""PyTorch's compiler for one function at a time."""
+
+
+def compiled(function):
+    """A function of tensors that PyTorch's inductor compiles, once for each signature.
+
+    `torch.compile` follows the Python code and gives up on a function that meets more than a few
+    shapes, as one that equal layers share does; here the operations of one call are recorded. On
+    a CPU a C++ compiler must be installed, on a GPU Triton.
+
+    Args:
+        function: a function of tensors in nested tuples that returns such. Its Python code must
+            not depend on the tensors' values.
+
+    Returns:
+        A function of the same arguments and results, without gradients.
+    """
+    import torch
+    from torch.utils import _pytree as pytree
+
+    programs = {}
+
+    def record(tensors, structure):
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        found = []
+
+        def flat(*tensors):
+            outputs, form = pytree.tree_flatten(
+                function(*pytree.tree_unflatten(tensors, structure))
+            )
+            found[:] = [form]
+            return tuple(outputs)
+
+        graph = make_fx(flat)(*tensors)
+        return torch._inductor.compile(graph, tensors), found[0]
+
+    @torch.no_grad()
+    def call(*arguments):
+        tensors, structure = pytree.tree_flatten(arguments)
+        tensors = [tensor.detach() for tensor in tensors]
+        signature = (
+            str(structure),
+            *((t.dtype, t.device, tuple(t.shape), t.stride()) for t in tensors),
+        )
+        if signature not in programs:
+            programs[signature] = record(tensors, structure)
+        program, form = programs[signature]
+        return pytree.tree_unflatten(list(program(*tensors)), form)
+
+    return call

@@ -1,0 +1,65 @@
+"""Neurons and aggregators that are compiled by themselves give what they give otherwise."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_staa
+from keras_staa.layers import LIF, STAA, STAALIF
+from tests.layers.support import assert_near, layer_gradients, randomise
+
+SHAPE = (3, 4, 3, 2, 8)
+LAYERS = {
+    "lif": (LIF, {}),
+    "lif-learned": (LIF, {"learn": True, "reset": "soft"}),
+    "staa": (STAA, {"ratio": 2}),
+    "staalif": (STAALIF, {"ratio": 2, "surrogate": "sigmoid"}),
+    "staalif-causal": (STAALIF, {"ratio": 2, "steps": "causal", "context": False}),
+}
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_same_output_and_gradients(name, training):
+    kind, arguments = LAYERS[name]
+    arguments = arguments if kind is LIF else {**arguments, "bypass_rate": 0.4, "seed": 5}
+    rng = np.random.default_rng(3)
+    x, g = rng.normal(0.4, 1, SHAPE), rng.normal(0, 1, SHAPE)
+    results = []
+    for enabled in (False, True):
+        layer = kind(**arguments)
+        layer.build(SHAPE)
+        keras_staa.jit_compile(randomise(layer), enabled)
+        results.append(layer_gradients(layer, x, g, training))
+    (y, dx, grads), (compiled_y, compiled_dx, compiled_grads) = results
+    assert len(np.unique(y)) > 1
+    assert_near(compiled_y, y, 1e-5, "output")
+    for got, want in zip([compiled_dx, *compiled_grads], [dx, *grads], strict=True):
+        assert_near(got, want, 1e-5)
+
+
+def test_a_model_trains_and_meets_partial_batches():
+    keras.utils.set_random_seed(0)
+    model = keras_staa.jit_compile(keras_staa.STAAVGG(width=8, steps=2, input_shape=(32, 32, 3)))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x, y = np.random.default_rng(0).random((5, 32, 32, 3), "float32"), np.arange(5)
+    before = model.get_weights()
+    history = model.fit(x, y, batch_size=3, epochs=2, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    neuron = next(w.path for w in model.trainable_variables if w.name == "decay")
+    moved = {
+        w.path: np.abs(keras.ops.convert_to_numpy(w) - old).max()
+        for w, old in zip(model.weights, before, strict=True)
+    }
+    assert moved[neuron] > 0
+
+
+def test_layers_inside_of_models_and_wrappers_are_found():
+    inner = keras.Sequential([keras.Input((4, 2, 2, 8)), STAALIF(name="neuron")])
+    keras_staa.jit_compile(keras.Sequential([keras.Input((4, 2, 2, 8)), inner]))
+    assert inner.get_layer("neuron").staa.compiled
+
+
+def test_a_model_without_neurons():
+    with pytest.raises(ValueError, match="`model` must have a LIF"):
+        keras_staa.jit_compile(keras.Sequential([keras.layers.Dense(2)]))
