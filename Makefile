@@ -32,7 +32,7 @@ test-full: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	@for backend in $(BACKENDS); do \
-		KERAS_BACKEND=$$backend $(BIN)/python benchmarks/step.py; \
+		KERAS_BACKEND=$$backend $(BIN)/python benchmarks/limit.py; \
 	done
 
 lint: $(VENV)/.installed
