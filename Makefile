@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 BACKENDS ?= tensorflow jax torch
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: install demo test test-full bench lint clean
+.PHONY: install demo test test-full bench bench-full lint clean
 
 install: $(VENV)/.installed
 
@@ -33,6 +33,11 @@ test-full: $(VENV)/.installed
 bench: $(VENV)/.installed
 	@for backend in $(BACKENDS); do \
 		KERAS_BACKEND=$$backend $(BIN)/python benchmarks/limit.py; \
+	done
+
+bench-full: $(VENV)/.installed
+	@for backend in $(BACKENDS); do \
+		KERAS_BACKEND=$$backend $(BIN)/python benchmarks/limit.py grid; \
 	done
 
 lint: $(VENV)/.installed

@@ -171,6 +171,7 @@ class STAALIF(keras.layers.Layer):
     def build(self, input_shape):
         self.staa.build(input_shape)
         self.lif.build(input_shape)
+        self.input_spec = self.staa.input_spec
 
     def compute_output_shape(self, input_shape):
         return input_shape

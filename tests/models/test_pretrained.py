@@ -130,10 +130,10 @@ def test_other_steps(steps, preset, model):
     assert theirs[f"{prefix}steps"].any()
     near(ours[f"{prefix}steps"], np.repeat(theirs[f"{prefix}steps"], steps, axis=0), 0)
     # Currents that do not change in time are gated as the one step of the preset was.
-    x = images(shape=(1, 4, 4, 8))
+    means = images(shape=(1, 4, 4, 8)).mean(axis=(2, 3, 4))
     gates = [
         keras.ops.convert_to_numpy(
-            m.get_layer("stage_neuron").staa.step_attention.gate(np.repeat(x, t, axis=1))
+            m.get_layer("stage_neuron").staa.step_attention.gate(np.repeat(means, t, axis=1))
         )
         for m, t in ((target, steps), (model, 1))
     ]
