@@ -3,6 +3,7 @@
 import keras
 
 from keras_staa import checks
+from keras_staa.ops import inductor
 
 
 def jit_compile(model, enabled=True):
@@ -25,12 +26,13 @@ def jit_compile(model, enabled=True):
 
     Raises:
         ValueError: if there is no neuron or aggregator of this library in it.
+        RuntimeError: on PyTorch without a GPU, if there is no C++ compiler.
 
     Example:
 
     >>> import keras_staa
     >>> model = keras_staa.STAAVGG(width=8)
-    >>> jit_compile(model) is model
+    >>> jit_compile(model, enabled=False) is model
     True
     """
     enabled = checks.boolean("enabled", enabled)
@@ -39,6 +41,8 @@ def jit_compile(model, enabled=True):
         raise ValueError(
             f"`model` must have a LIF, STAA or STAALIF layer. Received: model={model!r}"
         )
+    if enabled and keras.backend.backend() == "torch":
+        inductor.require_compiler()
     for layer in found:
         layer.jit(enabled)
     return model

@@ -49,3 +49,23 @@ def compiled(function):
         return pytree.tree_unflatten(list(program(*tensors)), form)
 
     return call
+
+
+def require_compiler():
+    """Fail where `compiled` would.
+
+    Raises:
+        RuntimeError: if there is neither a GPU nor a C++ compiler.
+    """
+    import torch
+    from torch._inductor import cpp_builder, exc
+
+    if torch.cuda.is_available():
+        return
+    try:
+        cpp_builder.get_cpp_compiler()
+    except exc.InvalidCxxCompiler as error:
+        raise RuntimeError(
+            "Compiling for a CPU with PyTorch needs a C++ compiler, and none was found: install "
+            "g++ or clang++, or name one in the environment variable CXX."
+        ) from error

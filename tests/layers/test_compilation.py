@@ -1,5 +1,7 @@
 """Neurons and aggregators that are compiled by themselves give what they give otherwise."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,11 @@ import keras_staa
 from keras_staa.layers import LIF, STAA, STAALIF
 from tests.layers.support import assert_near, layer_gradients, randomise
 
+TORCH = keras.backend.backend() == "torch"
+needs_compiler = pytest.mark.skipif(
+    TORCH and not any(shutil.which(name) for name in ("g++", "clang++")),
+    reason="PyTorch's compiler needs a C++ compiler.",
+)
 SHAPE = (3, 4, 3, 2, 8)
 LAYERS = {
     "lif": (LIF, {}),
@@ -18,6 +25,7 @@ LAYERS = {
 }
 
 
+@needs_compiler
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
 def test_the_same_output_and_gradients(name, training):
@@ -38,6 +46,7 @@ def test_the_same_output_and_gradients(name, training):
         assert_near(got, want, 1e-5)
 
 
+@needs_compiler
 def test_a_model_trains_and_meets_partial_batches():
     keras.utils.set_random_seed(0)
     model = keras_staa.jit_compile(keras_staa.STAAVGG(width=8, steps=2, input_shape=(32, 32, 3)))
@@ -54,6 +63,7 @@ def test_a_model_trains_and_meets_partial_batches():
     assert moved[neuron] > 0
 
 
+@needs_compiler
 def test_layers_inside_of_models_and_wrappers_are_found():
     inner = keras.Sequential([keras.Input((4, 2, 2, 8)), STAALIF(name="neuron")])
     keras_staa.jit_compile(keras.Sequential([keras.Input((4, 2, 2, 8)), inner]))
@@ -63,3 +73,15 @@ def test_layers_inside_of_models_and_wrappers_are_found():
 def test_a_model_without_neurons():
     with pytest.raises(ValueError, match="`model` must have a LIF"):
         keras_staa.jit_compile(keras.Sequential([keras.layers.Dense(2)]))
+
+
+@pytest.mark.skipif(not TORCH, reason="PyTorch's compiler alone needs another one.")
+def test_without_a_compiler(monkeypatch):
+    import torch
+
+    config = pytest.importorskip("torch._inductor.config")
+    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    layer = LIF()
+    with pytest.raises(RuntimeError, match="needs a C\\+\\+ compiler"):
+        keras_staa.jit_compile(layer)
