@@ -78,46 +78,24 @@ def _summaries(attend, encoded, steps, compiled):
         inputs, residuals = residuals[:count], residuals[count:]
         x, query, encoding = unpack(inputs)
         gradients = list(gradients)
-        dx = ops.reshape(gradients.pop(0), ops.shape(x))
-        # What the means pass on to each x', in rank-one parts; it is stored nowhere.
-        dq = de = shared = None
+        dx = ops.cast(ops.reshape(gradients.pop(0), ops.shape(x)), "float32")
+        dq = de = None
         if attend:
-            attention = residuals[0]
-            dcontext = gradients.pop(0)
-            low = ops.cast(dcontext, x.dtype)
-            da = ops.matmul(x, low[..., None])[..., 0]
-            if encoded:
-                # (T, HW, C) with (T, C, B): the batch belongs inside the matrix product.
-                da = da + ops.transpose(
-                    ops.matmul(encoding, ops.transpose(low, (1, 2, 0))), (2, 0, 1)
-                )
-            da = ops.cast(da, "float32")
-            dk = attention * (da - ops.sum(attention * da, axis=-1, keepdims=True))
-            dq = _dot_rows(dk, x)
-            if encoded:
-                total = ops.sum(dk, axis=0)
-                dq = dq + _dot_rows(total, encoding)
-                de = ops.matmul(
-                    ops.transpose(attention, (1, 2, 0)), ops.transpose(dcontext, (1, 0, 2))
-                )
-                de = de + total[..., None] * ops.cast(query, "float32")
-            shared = attention[..., None] * dcontext[:, :, None, :]
-            shared = shared + dk[..., None] * ops.cast(query, "float32")
-            dq = ops.cast(dq, inputs[1].dtype)
+            added, dq, de = _attended_gradient(x, query, encoding, residuals[0], gradients.pop(0))
+            dx = dx + added
         if steps:
-            dmean = gradients.pop(0) / (x.shape[2] * x.shape[3])
-            each = dmean[:, :, None, None]
-            shared = each if shared is None else shared + each
+            dmean = gradients.pop(0)[:, :, None, None] / (x.shape[2] * x.shape[3])
+            dx = dx + dmean
             if encoded:
-                total = ops.sum(dmean, axis=0)[:, None, None]
-                de = ops.broadcast_to(total, encoding.shape) if de is None else de + total
-        dx = ops.cast(ops.cast(dx, "float32") + shared, x.dtype)
-        result = [ops.reshape(dx, ops.shape(inputs[0]))]
-        if attend:
-            result.append(dq)
-        if encoded:
-            result.append(ops.cast(ops.reshape(de, inputs[-1].shape), inputs[-1].dtype))
-        return tuple(result)
+                each = ops.broadcast_to(ops.sum(dmean, axis=0), encoding.shape)
+                de = each if de is None else de + each
+        result = [ops.reshape(ops.cast(dx, x.dtype), ops.shape(inputs[0])), dq, de]
+        wanted = [inputs[0], inputs[1] if attend else None, inputs[-1] if encoded else None]
+        return tuple(
+            ops.cast(ops.reshape(gradient, ops.shape(given)), given.dtype)
+            for gradient, given in zip(result, wanted, strict=True)
+            if given is not None
+        )
 
     return with_backward(forward, backward, compiled)
 
@@ -142,6 +120,28 @@ def _attended(x, attention, encoding):
         shared = ops.matmul(ops.transpose(weights, (1, 0, 2)), encoding)
         total = total + ops.transpose(shared, (1, 0, 2))
     return ops.cast(total, "float32")
+
+
+def _attended_gradient(x, query, encoding, attention, dcontext):
+    """What the attended mean passes on to x', of rank two and stored nowhere; dq; and dE."""
+    query = ops.cast(query, "float32")
+    low = ops.cast(dcontext, x.dtype)
+    da = ops.matmul(x, low[..., None])[..., 0]
+    if encoding is not None:
+        # (T, HW, C) with (T, C, B): the batch belongs inside the matrix product.
+        shared = ops.matmul(encoding, ops.transpose(low, (1, 2, 0)))
+        da = da + ops.transpose(shared, (2, 0, 1))
+    da = ops.cast(da, "float32")
+    dk = attention * (da - ops.sum(attention * da, axis=-1, keepdims=True))
+    added = attention[..., None] * dcontext[:, :, None, :] + dk[..., None] * query
+    dq, de = _dot_rows(dk, x), None
+    if encoding is not None:
+        total = ops.sum(dk, axis=0)
+        dq = dq + _dot_rows(total, encoding)
+        # (T, HW, B) with (T, B, C).
+        de = ops.matmul(ops.transpose(attention, (1, 2, 0)), ops.transpose(dcontext, (1, 0, 2)))
+        de = de + total[..., None] * query
+    return added, dq, de
 
 
 def _step_mean(x, encoding):
