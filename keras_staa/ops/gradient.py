@@ -39,8 +39,13 @@ def with_backward(forward, backward, compiled=False):
 def _jax(forward, backward, compiled):
     import jax
 
+    # Without the barrier XLA may keep what the gradient needs in two forms, one for each reader:
+    # a seventh more memory for a training step of STAAResNet19.
+    def separated(residuals, gradient):
+        return backward(*jax.lax.optimization_barrier((residuals, gradient)))
+
     function = jax.custom_vjp(lambda *tensors: forward(*tensors)[0])
-    function.defvjp(forward, backward)
+    function.defvjp(forward, separated)
     return function
 
 
