@@ -9,17 +9,11 @@ the optimizer's state and the batch.
 import argparse
 
 import jax
-import keras
-
-import keras_staa
+from limit import Point, network
 
 
 def allocated(model, batch):
     """Bytes of the temporary buffers of one training step."""
-    model.compile(
-        keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
     model.optimizer.build(model.trainable_variables)
     x = jax.ShapeDtypeStruct((batch, 32, 32, 3), "float32")
     y = jax.ShapeDtypeStruct((batch,), "int32")
@@ -46,19 +40,13 @@ def main():
     parser.add_argument("--images", type=int, default=128, help="batch * T")
     parser.add_argument("--steps", type=int, nargs="+", default=[4, 16], help="time steps T")
     args = parser.parse_args()
-    create = keras_staa.STAAResNet19
-    common = {"width": args.width, "classifier_activation": None}
-    relu = create(steps=1, attention=False, neuron=keras.layers.ReLU(), **common)
-    base = allocated(relu, args.images)
+    base = allocated(*network("ReLU", Point(width=args.width, images=args.images)))
     print("| T | batch | ReLU, MB | LIF | STAA |\n|" + " --- |" * 5, flush=True)
     for steps in args.steps:
-        batch = args.images // steps
-        ratios = [
-            allocated(create(steps=steps, attention=attention, **common), batch) / base
-            for attention in (False, True)
-        ]
+        point = Point(width=args.width, steps=steps, images=args.images)
+        ratios = [allocated(*network(kind, point)) / base for kind in ("LIF", "STAA")]
         cells = " | ".join(f"{ratio:.2f}" for ratio in ratios)
-        print(f"| {steps} | {batch} | {base / 1e6:.0f} | {cells} |", flush=True)
+        print(f"| {steps} | {args.images // steps} | {base / 1e6:.0f} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -69,19 +69,13 @@ class _Inputs(NamedTuple):
 
     def encoded(self, t):
         """I[t] + keep[t] * E[t] in float32."""
-        x = ops.cast(self.current[:, t], "float32")
-        if self.encoding is None:
-            return x
-        e = ops.cast(self.encoding[t], "float32")
-        return x + (e if self.keep is None else self.keep[:, t][:, None, None, None] * e)
+        encoding = None if self.encoding is None else self.encoding[t]
+        keep = None if self.keep is None else self.keep[:, t]
+        return _encode(self.current[:, t], encoding, keep)
 
     def all_encoded(self):
         """The same of all steps."""
-        x = ops.cast(self.current, "float32")
-        if self.encoding is None:
-            return x
-        e = ops.cast(self.encoding, "float32")
-        return x + (e if self.keep is None else self.keep[:, :, None, None, None] * e)
+        return _encode(self.current, self.encoding, self.keep)
 
     def gain_at(self, t):
         return self.gain[:, t][:, None, None, :] if self.gated else self.gain
@@ -223,6 +217,14 @@ def _neuron(surrogate, threshold, reset, detach_reset, constants, compiled):
         return joined(tuple(given))(*given.values())
 
     return call
+
+
+def _encode(current, encoding, keep):
+    x = ops.cast(current, "float32")
+    if encoding is None:
+        return x
+    e = ops.cast(encoding, "float32")
+    return x + (e if keep is None else keep[..., None, None, None] * e)
 
 
 def _times(coefficient, values):
