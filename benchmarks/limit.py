@@ -59,11 +59,11 @@ def points(which, base):
     return [base] if which == "base" else list(dict.fromkeys([base, *varied]))
 
 
-def network(kind, point):
+def network(kind, point, remat=False):
     """A compiled model and the number of images or sequences that it gets."""
     keras.config.set_dtype_policy(point.policy)
     create = keras_staa.STAAResNet19
-    common = {"width": point.width, "classifier_activation": None}
+    common = {"width": point.width, "classifier_activation": None, "remat": remat}
     if kind == "ReLU":
         batch = point.images
         model = create(steps=1, attention=False, neuron=keras.layers.ReLU(), **common)

@@ -1,21 +1,39 @@
-"""Memory of a training step, by XLA's analysis, over the ReLU network of the same shape.
+"""Memory of a training step over the ReLU network of the same shape, and what `remat` saves.
 
     KERAS_BACKEND=jax python benchmarks/memory.py
 
-Nothing is run: the step is compiled and the compiler says what it allocates besides the weights,
-the optimizer's state and the batch.
+On JAX the compiler says what a step allocates besides the weights, the optimizer's state and the
+batch; nothing is run for it. On TensorFlow and PyTorch a fresh process runs two steps, and what
+counts is how far its resident memory rises above that after a step of one sequence. `--time`
+runs the network with and without `remat` in turns.
 """
 
 import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
 
-import jax
+import keras
+import numpy as np
 from limit import Point, network
+
+KINDS = ("ReLU", "LIF", "STAA", "LIF remat", "STAA remat")
+
+
+def made(kind, steps, args):
+    """The model and the number of sequences; `batch` * T = `images` images in all."""
+    name, _, remat = kind.partition(" ")
+    return network(name, Point(args.width, steps, args.images, compiled="none"), bool(remat))
 
 
 def allocated(model, batch):
-    """Bytes of the temporary buffers of one training step."""
+    """Bytes of the temporary buffers of one training step, as JAX's compiler plans them."""
+    import jax
+
     model.optimizer.build(model.trainable_variables)
-    x = jax.ShapeDtypeStruct((batch, 32, 32, 3), "float32")
+    x = jax.ShapeDtypeStruct((batch, *model.input_shape[1:]), "float32")
     y = jax.ShapeDtypeStruct((batch,), "int32")
     trainable = [v.value for v in model.trainable_variables]
     fixed = [v.value for v in model.non_trainable_variables]
@@ -34,19 +52,71 @@ def allocated(model, batch):
     return lowered.compile().memory_analysis().temp_size_in_bytes
 
 
+def resident(model, batch):
+    """Bytes by which this process grows in two training steps."""
+    # What a first step loads and compiles does not count.
+    stepper(model, 1)()
+    run = stepper(model, batch)
+    with open("/proc/self/statm") as file:
+        before = int(file.read().split()[1]) * resource.getpagesize()
+    run()
+    run()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
+
+
+def stepper(model, batch):
+    rng = np.random.default_rng(0)
+    x = keras.ops.convert_to_tensor(rng.random((batch, *model.input_shape[1:]), "float32"))
+    y = keras.ops.convert_to_tensor(rng.integers(0, 10, batch))
+    return lambda: model.train_on_batch(x, y)
+
+
+def measured(kind, steps, args):
+    if keras.backend.backend() == "jax":
+        return allocated(*made(kind, steps, args))
+    command = [sys.executable, __file__, "--one", kind, "--steps", str(steps)]
+    command += ["--width", str(args.width), "--images", str(args.images)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def slowdown(kind, steps, args, seconds=30):
+    """Median time of a training step with `remat` over that without, taken in turns."""
+    runs = [stepper(*made(name, steps, args)) for name in (kind, f"{kind} remat")]
+    times = [[], []]
+    for run in runs:
+        run()
+        run()
+    end = time.perf_counter() + seconds
+    while len(times[0]) < 5 or time.perf_counter() < end:
+        for run, taken in zip(runs, times, strict=True):
+            start = time.perf_counter()
+            run()
+            taken.append(time.perf_counter() - start)
+    plain, remat = map(statistics.median, times)
+    return remat / plain
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--images", type=int, default=128, help="batch * T")
     parser.add_argument("--steps", type=int, nargs="+", default=[4, 16], help="time steps T")
+    parser.add_argument("--time", action="store_true", help="also time STAA with remat")
+    parser.add_argument("--one", choices=KINDS, help="print one figure, measured in this process")
     args = parser.parse_args()
-    base = allocated(*network("ReLU", Point(width=args.width, images=args.images)))
-    print("| T | batch | ReLU, MB | LIF | STAA |\n|" + " --- |" * 5, flush=True)
+    if args.one:
+        print(resident(*made(args.one, args.steps[0], args)))
+        return
+    base = measured("ReLU", 1, args)
+    last = ["STAA remat, time over STAA"] if args.time else []
+    columns = ["backend", "T", "batch", "ReLU, MB", *KINDS[1:], *last]
+    print(f"| {' | '.join(columns)} |\n|" + " --- |" * len(columns), flush=True)
     for steps in args.steps:
-        point = Point(width=args.width, steps=steps, images=args.images)
-        ratios = [allocated(*network(kind, point)) / base for kind in ("LIF", "STAA")]
-        cells = " | ".join(f"{ratio:.2f}" for ratio in ratios)
-        print(f"| {steps} | {args.images // steps} | {base / 1e6:.0f} | {cells} |", flush=True)
+        cells = [keras.backend.backend(), steps, args.images // steps, f"{base / 1e6:.0f}"]
+        cells += [f"{measured(kind, steps, args) / base:.2f}" for kind in KINDS[1:]]
+        if args.time:
+            cells.append(f"{slowdown('STAA', steps, args):.2f}")
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_staa import checks
+from keras_staa.initializers import glorot_uniform
 from keras_staa.ops import modulate, summaries
 
 EPSILON = 1e-3
@@ -55,8 +56,8 @@ class GlobalContext(keras.layers.Layer):
                 name=name, shape=shape, initializer=initializer, dtype="float32", autocast=False
             )
 
-        self.key = weight("key", (channels, 1), "glorot_uniform")
-        self.squeeze = weight("squeeze", (channels, hidden), "glorot_uniform")
+        self.key = weight("key", (channels, 1), glorot_uniform())
+        self.squeeze = weight("squeeze", (channels, hidden), glorot_uniform())
         self.squeeze_bias = weight("squeeze_bias", (hidden,), "zeros")
         self.gamma = weight("gamma", (hidden,), "ones")
         self.beta = weight("beta", (hidden,), "zeros")

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_staa import checks
+from keras_staa.initializers import glorot_uniform
 from keras_staa.ops import modulate, summaries
 
 # With fewer hidden units than this a short sequence could not be gated freely.
@@ -50,7 +51,7 @@ class StepAttention(keras.layers.Layer):
                 name=name, shape=shape, initializer=initializer, dtype="float32", autocast=False
             )
 
-        self.squeeze = weight("squeeze", (steps, hidden), "glorot_uniform")
+        self.squeeze = weight("squeeze", (steps, hidden), glorot_uniform())
         self.squeeze_bias = weight("squeeze_bias", (hidden,), "zeros")
         self.excite = weight("excite", (hidden, steps), "zeros")
         self.excite_bias = weight("excite_bias", (steps,), "zeros")

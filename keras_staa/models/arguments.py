@@ -23,7 +23,10 @@ class Arguments:
     attention: dict | None
     neuron: object
     step_logits: bool
+    remat: bool
     normalization: tuple | None
+    # Filled while the body is built: the names of the layers after which a block ends.
+    cuts: list = dataclasses.field(default_factory=list)
 
     @property
     def frames(self):

@@ -7,9 +7,11 @@ import keras
 from keras import layers
 
 from keras_staa import checks
+from keras_staa.initializers import VarianceScaling
 from keras_staa.layers import LIF, STAA, STAALIF, MeanOverSteps, PerStep, RepeatSteps
 from keras_staa.models import arguments as checked
 from keras_staa.models import pretrained
+from keras_staa.models.remat import RematerializedModel
 
 DOCUMENTATION = """{title}
 
@@ -40,6 +42,8 @@ Args:
     bypass_rate: of the time-step random dropout, in training only.
     causal: whether step attention looks back only.
     step_logits: return logits of each step (B, T, classes), as temporal losses need.
+    remat: whether training computes the inside of each block again in the backward pass instead
+        of keeping it: less memory, more time, the same gradients.
     normalization: one pair (mean, deviation) a channel, applied to the input inside the model.
 
 Returns:
@@ -85,6 +89,7 @@ def factory(name, title, body, input_shape, width, source):
         bypass_rate=0.1,
         causal=False,
         step_logits=False,
+        remat=False,
         normalization=None,
     ):
         shape = checked.input_shape(input_shape, input_tensor, default_shape)
@@ -101,6 +106,7 @@ def factory(name, title, body, input_shape, width, source):
             attention=checked.attention(attention, bypass_rate, causal),
             neuron=checked.neuron(neuron),
             step_logits=checks.boolean("step_logits", step_logits),
+            remat=checks.boolean("remat", remat),
             normalization=checked.normalization(normalization, shape[-1]),
         )
         return _build(resolved, body), resolved
@@ -153,7 +159,7 @@ def convolution(x, filters, kernel, strides, name, per_step=True):
         strides=strides,
         padding="same",
         use_bias=False,
-        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        kernel_initializer=VarianceScaling(2.0, "fan_out", "untruncated_normal"),
         name=f"{name}_conv",
     )
     norm = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")
@@ -183,7 +189,13 @@ def stem(x, filters, kernel, strides, arguments, name="stem"):
     x = convolution(x, filters, kernel, strides, name, per_step=arguments.frames)
     if not arguments.frames:
         x = RepeatSteps(arguments.steps, name="repeat_steps")(x)
-    return spikes(x, arguments, name, attention=False)
+    return cut(spikes(x, arguments, name, attention=False), arguments)
+
+
+def cut(x, arguments):
+    """Let what comes before a tensor be recomputed apart from what comes after it."""
+    arguments.cuts.append(x._keras_history.operation.name)
+    return x
 
 
 def _build(arguments, body):
@@ -202,6 +214,8 @@ def _build(arguments, body):
     x = _head(x, arguments)
     if arguments.input_tensor is not None:
         inputs = keras.utils.get_source_inputs(arguments.input_tensor)
+    if arguments.remat:
+        return RematerializedModel(inputs, x, cuts=arguments.cuts, name=arguments.name)
     return keras.Model(inputs, x, name=arguments.name)
 
 
@@ -214,7 +228,7 @@ def _head(x, arguments):
         x = each_step(layers.GlobalMaxPooling2D(name="max_pool"), x)
     if not arguments.include_top:
         return MeanOverSteps(name="mean_over_steps", **precise)(x) if arguments.pooling else x
-    initializer = keras.initializers.VarianceScaling(1.0, "fan_in", "untruncated_normal")
+    initializer = VarianceScaling(1.0, "fan_in", "untruncated_normal")
     x = layers.Dense(
         arguments.classes, kernel_initializer=initializer, name="predictions", **precise
     )(x)

@@ -4,7 +4,7 @@ from functools import partial
 
 from keras import layers
 
-from keras_staa.models.factory import convolution, each_step, factory, spikes, stem
+from keras_staa.models.factory import convolution, cut, each_step, factory, spikes, stem
 
 
 def block(x, filters, strides, arguments, name, pooled_shortcut=False):
@@ -20,7 +20,7 @@ def block(x, filters, strides, arguments, name, pooled_shortcut=False):
     x = spikes(x, arguments, f"{name}_1")
     x = convolution(x, filters, 3, 1, f"{name}_2")
     x = layers.Add(name=f"{name}_add")([x, shortcut])
-    return spikes(x, arguments, f"{name}_2")
+    return cut(spikes(x, arguments, f"{name}_2"), arguments)
 
 
 def stages(x, arguments, plan, pooled_shortcut=False):

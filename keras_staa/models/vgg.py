@@ -2,7 +2,7 @@
 
 from keras import layers
 
-from keras_staa.models.factory import convolution, each_step, factory, spikes, stem
+from keras_staa.models.factory import convolution, cut, each_step, factory, spikes, stem
 
 
 def _body(x, arguments):
@@ -14,7 +14,7 @@ def _body(x, arguments):
             else:
                 x = spikes(convolution(x, filters, 3, 1, name), arguments, name)
         pool = layers.AveragePooling2D(2, padding="same", name=f"stage{stage}_pool")
-        x = each_step(pool, x)
+        x = cut(each_step(pool, x), arguments)
     return x
 
 

@@ -11,8 +11,9 @@ import numpy as np
 from keras_staa import checks, presets
 from keras_staa.models.factory import recorded_arguments
 
-# What a preset does not keep: where the network came from, and the caller's tensors.
-DROPPED = ("weights", "input_tensor", "name")
+# What a preset does not keep: where the network came from, the caller's tensors, and how training
+# uses memory.
+DROPPED = ("weights", "input_tensor", "name", "remat")
 # A compressed weight has a table of its chunks, which is larger than this.
 SMALL = 4096
 

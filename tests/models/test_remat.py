@@ -1,0 +1,106 @@
+"""`remat=True`: less memory, and nothing else changes."""
+
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_staa
+from keras_staa import zoo
+
+SMALL = {"width": 8, "steps": 3, "bypass_rate": 0.5}
+IMAGES = {"STAAVGG": (32, 32, 3), "STAAResNet18": (16, 16, 3), "STAAResNet20": (16, 16, 3)}
+
+
+def made(architecture, remat, **arguments):
+    keras.utils.set_random_seed(1)
+    create = getattr(keras_staa, architecture)
+    model = create(input_shape=IMAGES[architecture], remat=remat, **{**SMALL, **arguments})
+    # Larger steps than by default, and no rounding of zero gradients to zero.
+    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    ["STAAVGG", *(pytest.param(n, marks=pytest.mark.slow) for n in list(IMAGES)[1:])],
+)
+def test_training_is_the_same(architecture):
+    rng = np.random.default_rng(0)
+    x = rng.random((4, *IMAGES[architecture]), "float32")
+    y = np.array([0, 1, 2, 3])
+    plain, remat = made(architecture, False), made(architecture, True)
+    before = [w.copy() for w in plain.get_weights()]
+    for model in (plain, remat):
+        model.train_on_batch(x, y)
+        # A second step shows moving averages and random draws that went on wrongly.
+        model.train_on_batch(x, y)
+    moved = 0
+    for variable, old, a, b in zip(
+        plain.weights, before, plain.get_weights(), remat.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, err_msg=variable.path)
+        moved += not np.array_equal(old, a)
+    assert moved > len(before) / 2
+    for a, b in zip(plain.variables, remat.variables, strict=True):
+        if "seed" in a.path:
+            np.testing.assert_array_equal(ops.convert_to_numpy(a), ops.convert_to_numpy(b))
+    np.testing.assert_allclose(
+        plain.predict(x, verbose=0), remat.predict(x, verbose=0), rtol=1e-3, atol=1e-5
+    )
+
+
+def test_low_precision_trains():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = made("STAAVGG", True)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    loss = model.train_on_batch(np.ones((2, 32, 32, 3), "float32"), np.array([0, 1]))
+    assert np.isfinite(loss)
+
+
+def test_frozen_layers_stay():
+    model = made("STAAVGG", True)
+    frozen = model.get_layer("stage2_1_conv")
+    frozen.trainable = False
+    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    before = [w.copy() for w in frozen.get_weights()]
+    model.train_on_batch(np.random.rand(2, 32, 32, 3), np.array([0, 1]))
+    for old, new in zip(before, frozen.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_weight_files_and_presets_are_the_same(tmp_path):
+    plain, remat = made("STAAVGG", False), made("STAAVGG", True)
+    x = np.random.default_rng(0).random((2, 32, 32, 3), "float32")
+    remat.save_weights(tmp_path / "a.weights.h5")
+    plain.set_weights([w + 1 for w in plain.get_weights()])
+    plain.load_weights(tmp_path / "a.weights.h5")
+    np.testing.assert_array_equal(plain.predict(x, verbose=0), remat.predict(x, verbose=0))
+    zoo.save(remat, tmp_path / "preset", data_set="none", class_names=list("abcdefghij"))
+    assert type(zoo.load(tmp_path / "preset")) is type(plain)
+    again = keras_staa.STAAVGG(weights=str(tmp_path / "preset"), remat=True)
+    assert type(again) is type(remat)
+
+
+def test_a_keras_file_keeps_it(tmp_path):
+    model = made("STAAVGG", True)
+    x = np.random.default_rng(0).random((2, 32, 32, 3), "float32")
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert type(again) is type(model)
+    assert again.get_config()["cuts"] == model.get_config()["cuts"] != []
+    np.testing.assert_array_equal(model.predict(x, verbose=0), again.predict(x, verbose=0))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="asks XLA, through JAX")
+def test_memory_is_less(monkeypatch):
+    monkeypatch.syspath_prepend(pathlib.Path(__file__).parents[2] / "benchmarks")
+    from memory import allocated
+
+    sizes = [allocated(made("STAAResNet18", remat, steps=16), 4) for remat in (False, True)]
+    assert sizes[1] < 0.6 * sizes[0]
