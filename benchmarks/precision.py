@@ -34,7 +34,7 @@ def trained(policy, seed, args):
     batches = -(-args.images // 64)
     schedule = keras.optimizers.schedules.CosineDecay(0.05, batches * args.epochs)
     optimizer = keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True)
-    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     start = time.perf_counter()
     model.fit(train, epochs=args.epochs, verbose=0)
     seconds = time.perf_counter() - start

@@ -1,6 +1,6 @@
 """Spiking neural networks with spatial-temporal attention for Keras 3."""
 
-from keras_staa import callbacks, data, layers, models, surrogates, zoo
+from keras_staa import callbacks, data, layers, losses, metrics, models, surrogates, zoo
 from keras_staa.layers.compilation import jit_compile
 from keras_staa.models import STAAVGG, STAAResNet18, STAAResNet19, STAAResNet20, STAAResNet34
 
@@ -16,6 +16,8 @@ __all__ = [
     "data",
     "jit_compile",
     "layers",
+    "losses",
+    "metrics",
     "models",
     "surrogates",
     "zoo",
