@@ -1,0 +1,126 @@
+"""Runs `frame_worker` over many recordings, in this process or in several.
+
+The processes are started by hand and not by `multiprocessing`: they neither fork a process with a
+backend's threads in it nor import the caller's program again, which would then need the guard
+`if __name__ == "__main__"`, and they do not import Keras, which takes seconds.
+"""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+
+from keras_staa.data import frame_worker
+
+_PROGRAM = pathlib.Path(frame_worker.__file__)
+# Recordings of one request: the answers are many, the waits for the next request few.
+_BATCH = 16
+
+
+def measured(addresses, tables, sensor_size, processes):
+    """Yields (index, (sensor size, stated)) of each recording, in any order."""
+    if processes == 1:
+        for index, address in enumerate(addresses):
+            yield index, frame_worker.measure(address, tables, sensor_size)
+        return
+    yield from _parallel("measure", addresses, tables, sensor_size, processes)
+
+
+def converted(addresses, tables, plan, processes):
+    """Yields (index, piece), see `frame_worker.convert`; the pieces of a recording in order."""
+    if processes == 1:
+        for index, address in enumerate(addresses):
+            for piece in frame_worker.convert(address, tables, plan):
+                yield index, piece
+        return
+    yield from _parallel("convert", addresses, tables, dataclasses.asdict(plan), processes)
+
+
+def _parallel(work, addresses, tables, argument, processes):
+    pickled, answers = pickle.dumps(tables), queue.Queue(4 * _BATCH)
+    step = max(1, min(_BATCH, len(addresses) // (4 * processes)))
+    batches = iter(
+        [range(i, min(i + step, len(addresses))) for i in range(0, len(addresses), step)]
+    )
+    lock, stop = threading.Lock(), threading.Event()
+
+    def put(answer):
+        while not stop.is_set():
+            with contextlib.suppress(queue.Full):
+                return answers.put(answer, timeout=0.1)
+
+    def feed(worker):
+        try:
+            worker.send(pickled)
+            while True:
+                with lock:
+                    batch = next(batches, None)
+                if batch is None or stop.is_set():
+                    break
+                worker.send((work, [addresses[i] for i in batch], argument))
+                for index in batch:
+                    end = False
+                    while not end:
+                        (answer,) = worker.receive(addresses[index])
+                        put((index, answer))
+                        end = work == "measure" or answer[1]
+        except Exception as error:
+            put(error)
+        put(None)
+
+    with contextlib.ExitStack() as stack:
+        for _ in range(processes):
+            worker = stack.enter_context(_Worker())
+            threading.Thread(target=feed, args=(worker,), daemon=True).start()
+        stack.callback(stop.set)
+        running = processes
+        while running:
+            answer = answers.get()
+            if isinstance(answer, Exception):
+                raise answer
+            running -= answer is None
+            if answer is not None:
+                yield answer
+
+
+class _Worker:
+    def __enter__(self):
+        search = os.pathsep.join(os.path.abspath(place) for place in sys.path if place)
+        one = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        self._process = subprocess.Popen(
+            # -P: the modules of this folder are not to hide installed ones of their name.
+            [sys.executable, "-P", _PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **one, "PYTHONPATH": search},
+        )
+        return self
+
+    def __exit__(self, *error):
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+    def send(self, request):
+        with contextlib.suppress(BrokenPipeError):  # It is dead, which the answer will tell.
+            pickle.dump(request, self._process.stdin)
+            self._process.stdin.flush()
+
+    def receive(self, address):
+        try:
+            answer = pickle.load(self._process.stdout)
+        except (EOFError, pickle.UnpicklingError):
+            raise RuntimeError(
+                f"The process that read {address} ended with {self._process.wait()}. It may have "
+                "been short of memory: a smaller `processes` needs less."
+            ) from None
+        if answer[0] is None:
+            raise answer[1](answer[2])
+        return answer
