@@ -1,17 +1,13 @@
 """Recordings of event cameras as batches of frames."""
 
+import numbers
 import os
 import pathlib
 
-import keras
-import numpy as np
-
 from keras_staa import checks
-from keras_staa.data import event_sources, frame_cache, frame_pool
+from keras_staa.data import event_augment, event_recordings, event_sources, frame_cache, frame_pool
 from keras_staa.data import frames as framing
-
-# Counts up to this many bytes are kept in memory.
-_MEMORY = 2**30
+from keras_staa.data.event_batches import Frames
 
 
 def events(
@@ -81,7 +77,8 @@ def events(
             `window`.
         batch_size: positive integer.
         augment: None, the name of a policy (`"shift"`, `"standard"`, `"strong"`, see
-            `keras_staa.data.event_augment.pipeline`), a layer of that module, or a list of them.
+            `keras_staa.data.event_augment.pipeline`), a layer for frames (`FrameFlip`, `FrameRoll`,
+            `FrameRotation`, `FrameCutout`, `FrameMixUp`, `TimeShift`), or a list of them.
         shuffle: boolean. By default True where `split` starts with `"train"`.
         seed: non-negative integer, of the order and the augmentation.
         one_hot: boolean. If True, labels are one-hot floats, as mixup needs them.
@@ -116,24 +113,28 @@ def events(
     model.fit(train, validation_data=test, epochs=10)
     ```
     """
-    cache_dir = cache_dir or pathlib.Path.home() / ".cache" / "keras-staa" / "events"
-    sensor_size = _pair("sensor_size", sensor_size)
-    size = _pair("size", size)
     steps = checks.positive_int("steps", steps)
     checks.choice("by", by, ("time", "count"))
+    size, sensor_size = _pair("size", size), _pair("sensor_size", sensor_size)
     window, stride = _microseconds(window, stride, steps)
-    if processes is None:
-        processes = _cores()
-    checks.positive_int("processes", processes)
+    processes = _cores() if processes is None else checks.positive_int("processes", processes)
+    batches = {
+        "batch_size": checks.positive_int("batch_size", batch_size),
+        "seed": _seed(seed),
+        "one_hot": checks.boolean("one_hot", one_hot),
+        "normalize": checks.boolean("normalize", normalize),
+        "drop_remainder": checks.boolean("drop_remainder", drop_remainder),
+        "workers": checks.positive_int("workers", workers),
+        "use_multiprocessing": checks.boolean("use_multiprocessing", use_multiprocessing),
+        "max_queue_size": checks.positive_int("max_queue_size", max_queue_size),
+    }
+    event_augment.standardize(augment, (1, 1, 1, 2), one_hot)
+
     found = event_sources.find(source, data_dir)
     if split is None:
         split = "train" if "train" in found.splits else "all"
-    recordings = event_sources.select(found, split)
+    recordings = event_recordings.select(found, split)
     shuffle = split.startswith("train") if shuffle is None else checks.boolean("shuffle", shuffle)
-    fingerprints = {
-        "fingerprint": event_sources.digest(found, found.all()),
-        "split_fingerprint": event_sources.digest(found, recordings),
-    }
     parameters = {
         "split": split,
         "steps": steps,
@@ -143,120 +144,34 @@ def events(
         "stride": stride,
         "sensor_size": sensor_size,
     }
-    known = sensor_size or found.sensor_size
+    fingerprints = {
+        "fingerprint": event_recordings.digest(found, found.all()),
+        "split_fingerprint": event_recordings.digest(found, recordings),
+    }
 
     def plan():
-        sensor = known or _measured(found, recordings, processes)
-        return framing.Plan(sensor, steps, by, _smaller(size, sensor), window, stride)
+        sensor = sensor_size or found.sensor_size
+        sensor = sensor or frame_pool.sensor(found, recordings, processes)
+        return framing.Plan(sensor, steps, by, _at_most(sensor, size), window, stride)
 
-    if known:
-        _smaller(size, known)
     cache = frame_cache.prepared(
-        cache_dir, found, recordings, parameters, fingerprints, plan, processes, verbose
+        cache_dir or pathlib.Path.home() / ".cache" / "keras-staa" / "events",
+        found,
+        recordings,
+        parameters,
+        fingerprints,
+        plan,
+        processes,
+        checks.boolean("verbose", verbose),
     )
     return Frames(
         cache,
         found.classes,
-        description={"source": found.name, **parameters, **fingerprints},
-        batch_size=batch_size,
+        {"source": found.name, **parameters, **fingerprints},
+        augment=event_augment.standardize(augment, cache.shape, one_hot),
         shuffle=shuffle,
-        seed=seed,
-        one_hot=one_hot,
-        normalize=normalize,
-        drop_remainder=drop_remainder,
-        workers=workers,
-        use_multiprocessing=use_multiprocessing,
-        max_queue_size=max_queue_size,
+        **batches,
     )
-
-
-class Frames(keras.utils.PyDataset):
-    """Batches of frames. Made by `events`.
-
-    A batch is float32 `(batch, steps, height, width, 2)` with int32 labels `(batch,)`, or float32
-    labels `(batch, classes)`. It may be pickled and read from several threads or processes.
-
-    Attributes:
-        classes: list of strings, in the order of the labels.
-        sensor_size: (height, width) of the recordings.
-        fingerprint: string, of the split: its recordings, their order, contents and classes.
-        description: dictionary for the card of a network, with the source, what was asked for, and
-            the fingerprints of the source and the split.
-        cache: the `frame_cache.Cache`, with `labels`, `recordings`, `starts` and `names`.
-
-    Example:
-
-    ```python
-    train = keras_staa.data.events("N-MNIST", steps=4)
-    frames, labels = train[0]
-    train.cache.names[train.cache.recordings[0]]
-    ```
-    """
-
-    def __init__(
-        self,
-        cache,
-        classes,
-        description,
-        batch_size,
-        shuffle,
-        seed,
-        one_hot,
-        normalize,
-        drop_remainder,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.cache = cache
-        self.classes = list(classes)
-        self.sensor_size = cache.sensor_size
-        self.fingerprint = description["split_fingerprint"]
-        self.description = description
-        self.batch_size = checks.positive_int("batch_size", batch_size)
-        self.shuffle = shuffle
-        self.seed = seed
-        self.one_hot = checks.boolean("one_hot", one_hot)
-        self.normalize = checks.boolean("normalize", normalize)
-        self.drop_remainder = checks.boolean("drop_remainder", drop_remainder)
-        self.epoch = 0
-        self._load()
-
-    def _load(self):
-        count = len(self.cache.labels)
-        total = count * int(np.prod(self.cache.shape)) * self.cache.dtype.itemsize
-        self._counts = None
-        if total <= _MEMORY:
-            counts = np.empty((count, *self.cache.shape), self.cache.dtype)
-            self._counts = self.cache.read(range(count), counts)
-
-    def __len__(self):
-        whole, rest = divmod(len(self.cache.labels), self.batch_size)
-        return whole + (rest > 0 and not self.drop_remainder)
-
-    def __getitem__(self, index):
-        if not 0 <= index < len(self):
-            raise IndexError(f"`index` must be in [0, {len(self)}). Received: index={index}")
-        taken = self._order()[index * self.batch_size : (index + 1) * self.batch_size]
-        if self._counts is None:
-            counts = np.empty((len(taken), *self.cache.shape), self.cache.dtype)
-            self.cache.read(taken, counts)
-        else:
-            counts = self._counts[taken]
-        frames, labels = counts.astype("float32"), self.cache.labels[taken]
-        if self.normalize:
-            frames /= frames.max((1, 2, 3, 4), keepdims=True)
-        if self.one_hot:
-            labels = np.eye(len(self.classes), dtype="float32")[labels]
-        return frames, labels
-
-    def _order(self):
-        count = len(self.cache.labels)
-        if not self.shuffle:
-            return np.arange(count)
-        return np.random.default_rng((self.seed, self.epoch)).permutation(count)
-
-    def on_epoch_end(self):
-        self.epoch += 1
 
 
 def _pair(name, value):
@@ -288,7 +203,7 @@ def _microseconds(window, stride, steps):
     return window, stride
 
 
-def _smaller(size, sensor):
+def _at_most(sensor, size):
     if size is None:
         return tuple(sensor)
     if any(side > most for side, most in zip(size, sensor, strict=True)):
@@ -298,31 +213,12 @@ def _smaller(size, sensor):
     return size
 
 
+def _seed(seed):
+    if not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or seed < 0:
+        raise ValueError(f"`seed` must be a non-negative integer. Received: seed={seed!r}")
+    return int(seed)
+
+
 def _cores():
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
-def _measured(source, recordings, processes):
-    sizes = _sizes(source, recordings, processes)
-    if not all(stated for _, stated in sizes):
-        # So that all splits have frames of one size.
-        chosen = {r.name for r in recordings}
-        others = [r for r in source.all() if r.name not in chosen]
-        recordings, sizes = recordings + others, sizes + _sizes(source, others, processes)
-    stated = {}
-    for recording, (size, is_stated) in zip(recordings, sizes, strict=True):
-        if is_stated:
-            stated.setdefault(size, recording.name)
-    if len(stated) > 1:
-        found = ", ".join(f"{name} with {size}" for size, name in stated.items())
-        raise ValueError(
-            f"`source` must hold recordings of one sensor size. Received: {source.name} has {found}"
-        )
-    return next(iter(stated), None) or tuple(max(sides) for sides in zip(*(s for s, _ in sizes)))
-
-
-def _sizes(source, recordings, processes):
-    addresses = [r.address for r in recordings]
-    found = dict(frame_pool.measured(addresses, source.tables, None, processes))
-    return [found[index] for index in range(len(addresses))]

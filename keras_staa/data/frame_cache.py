@@ -82,8 +82,8 @@ def prepared(folder, source, recordings, parameters, fingerprints, plan_for, pro
 
     Args:
         folder: path of the folder of caches.
-        source: an `event_sources.Source`.
-        recordings: list of `event_sources.Recording` with digests.
+        source: an `event_recordings.Source`.
+        recordings: list of `event_recordings.Recording` with digests.
         parameters: dictionary of what was asked for.
         fingerprints: dictionary of strings, of the source and of the split.
         plan_for: function that gives the `frames.Plan`; it may have to read recordings.

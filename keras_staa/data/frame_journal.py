@@ -21,7 +21,7 @@ class Journal:
         self.path = path
         self.done = {}
         self._begun = {}
-        self._file = open(path, "a+b")
+        self._file = open(path, "a+b")  # noqa: SIM115  Closed by `__exit__`.
         self._file.seek(0)
         whole = 0
         while (size := self._read(whole)) is not None:

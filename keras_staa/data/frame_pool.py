@@ -41,6 +41,43 @@ def converted(addresses, tables, plan, processes):
     yield from _parallel("convert", addresses, tables, dataclasses.asdict(plan), processes)
 
 
+def sensor(source, recordings, processes):
+    """The (height, width) that recordings have in common.
+
+    Args:
+        source: an `event_recordings.Source`.
+        recordings: list of `event_recordings.Recording`.
+        processes: positive integer.
+
+    Raises:
+        ValueError: if files state different sensors.
+    """
+    sizes = _sizes(source, recordings, processes)
+    if not all(stated for _, stated in sizes):
+        # So that all splits have frames of one size.
+        chosen = {r.name for r in recordings}
+        others = [r for r in source.all() if r.name not in chosen]
+        recordings, sizes = recordings + others, sizes + _sizes(source, others, processes)
+    stated = {}
+    for recording, (size, is_stated) in zip(recordings, sizes, strict=True):
+        if is_stated:
+            stated.setdefault(size, recording.name)
+    if len(stated) > 1:
+        found = ", ".join(f"{name} with {size}" for size, name in stated.items())
+        raise ValueError(
+            f"`source` must hold recordings of one sensor size. Received: {source.name} has {found}"
+        )
+    return next(iter(stated), None) or tuple(
+        max(size[axis] for size, _ in sizes) for axis in range(2)
+    )
+
+
+def _sizes(source, recordings, processes):
+    addresses = [r.address for r in recordings]
+    found = dict(measured(addresses, source.tables, None, processes))
+    return [found[index] for index in range(len(addresses))]
+
+
 def _parallel(work, addresses, tables, argument, processes):
     pickled, answers = pickle.dumps(tables), queue.Queue(4 * _BATCH)
     step = max(1, min(_BATCH, len(addresses) // (4 * processes)))
