@@ -118,19 +118,17 @@ def _key(stated):
 
 
 def _whole(path, stated, report=False):
-    """The cache at a path, or None if it is not there, damaged, or of something else."""
+    """The cache at a path, or None if it is not there or damaged."""
     if not path.exists():
         return None
-    problem = "its checksum is another"
     with open(path, "rb") as file:
         head = file.read(_BLOCK)
         if head == _head(file):
-            try:
-                return _open(path, stated)
-            except (OSError, KeyError, ValueError) as error:
-                problem = str(error)
+            return _open(path, stated)
     if report:
-        warnings.warn(f"{path} is damaged ({problem}); it is built again.", stacklevel=5)
+        warnings.warn(
+            f"{path} is damaged (its checksum is another); it is built again.", stacklevel=5
+        )
     return None
 
 
@@ -145,10 +143,13 @@ def _head(file):
 def _open(path, stated):
     import h5py
 
-    with h5py.File(path, "r", locking=False) as file:
+    with h5py.File(path, "r") as file:
         found = json.loads(file.attrs["stated"])
         if found != json.loads(json.dumps(stated)):
-            raise ValueError("it is of other parameters or another source")
+            raise ValueError(
+                f"{path} must be of the parameters and the source that its name was made of. "
+                f"Received: {found}; remove it"
+            )
         data = file["frames"]
         offsets, sizes = np.zeros(len(data), np.int64), np.zeros(len(data), np.int64)
 
@@ -285,6 +286,11 @@ def _write(path, journal, source, recordings, stated, plan):
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except RuntimeError as error:
+        # So h5py calls what HDF5 met when it closed the file.
+        number = re.search(r"errno = (\d+)", str(error))
+        if not number:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
+    finally:
         temporary.unlink(missing_ok=True)
-        raise

@@ -24,7 +24,7 @@ _BATCH = 16
 
 def measured(addresses, tables, sensor_size, processes):
     """Yields (index, (sensor size, stated)) of each recording, in any order."""
-    if processes == 1:
+    if processes == 1 or not _portable(tables):
         for index, address in enumerate(addresses):
             yield index, frame_worker.measure(address, tables, sensor_size)
         return
@@ -33,7 +33,7 @@ def measured(addresses, tables, sensor_size, processes):
 
 def converted(addresses, tables, plan, processes):
     """Yields (index, piece), see `frame_worker.convert`; the pieces of a recording in order."""
-    if processes == 1:
+    if processes == 1 or not _portable(tables):
         for index, address in enumerate(addresses):
             for piece in frame_worker.convert(address, tables, plan):
                 yield index, piece
@@ -78,6 +78,14 @@ def _sizes(source, recordings, processes):
     return [found[index] for index in range(len(addresses))]
 
 
+def _portable(tables):
+    """Whether another process can have the data sets: not those of the caller's own program."""
+    try:
+        return b"__main__" not in pickle.dumps(tables)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+
+
 def _parallel(work, addresses, tables, argument, processes):
     pickled, answers = pickle.dumps(tables), queue.Queue(4 * _BATCH)
     step = max(1, min(_BATCH, len(addresses) // (4 * processes)))
@@ -112,7 +120,7 @@ def _parallel(work, addresses, tables, argument, processes):
 
     with contextlib.ExitStack() as stack:
         for _ in range(processes):
-            worker = stack.enter_context(_Worker())
+            worker = stack.enter_context(_Worker(alone=not tables))
             threading.Thread(target=feed, args=(worker,), daemon=True).start()
         stack.callback(stop.set)
         running = processes
@@ -126,12 +134,16 @@ def _parallel(work, addresses, tables, argument, processes):
 
 
 class _Worker:
+    def __init__(self, alone):
+        # An object's module may import any part of this package.
+        self._mode = "alone" if alone else "whole"
+
     def __enter__(self):
         search = os.pathsep.join(os.path.abspath(place) for place in sys.path if place)
         one = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         self._process = subprocess.Popen(
             # -P: the modules of this folder are not to hide installed ones of their name.
-            [sys.executable, "-P", _PROGRAM],
+            [sys.executable, "-P", _PROGRAM, self._mode],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **one, "PYTHONPATH": search},

@@ -8,7 +8,7 @@ import types
 import warnings
 import zlib
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[1] == "alone":
     # The package itself would import Keras and its backend.
     package = pathlib.Path(__file__).parents[1]
     for name, folder in (("keras_staa", package), ("keras_staa.data", package / "data")):
