@@ -113,11 +113,13 @@ def digest(source, recordings):
     Returns:
         String of 64 hexadecimal digits. The order of the recordings and their labels count.
     """
-    missing = [r for r in recordings if r.digest is None]
+
+    def read(part):
+        for recording in part:
+            recording.digest = recording.digest or _digest(source, recording)
+
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        found = pool.map(lambda r: _digest(source, r), missing, chunksize=64)
-        for recording, text in zip(missing, found, strict=True):
-            recording.digest = text
+        list(pool.map(read, (recordings[i : i + 256] for i in range(0, len(recordings), 256))))
     lines = "".join(f"{r.digest} {source.classes[r.label]}\n" for r in recordings)
     return hashlib.sha256(lines.encode()).hexdigest()
 

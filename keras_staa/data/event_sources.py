@@ -96,7 +96,7 @@ def _of_name(name, data_dir):
     except ImportError as error:
         raise ImportError(
             f"`source={name!r}` is downloaded and read with tonic, which could not be imported "
-            f"({error}). Install it with `pip install keras-staa[data]`."
+            f"({error}). Install it with `pip install keras-staa[events]`."
         ) from error
     kind, divided, size = NAMES[name]
     kind = getattr(tonic.datasets, kind)

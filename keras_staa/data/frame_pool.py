@@ -19,7 +19,7 @@ from keras_staa.data import frame_worker
 
 _PROGRAM = pathlib.Path(frame_worker.__file__)
 # Recordings of one request: the answers are many, the waits for the next request few.
-_BATCH = 16
+_BATCH = 32
 
 
 def measured(addresses, tables, sensor_size, processes):
@@ -87,7 +87,7 @@ def _portable(tables):
 
 
 def _parallel(work, addresses, tables, argument, processes):
-    pickled, answers = pickle.dumps(tables), queue.Queue(4 * _BATCH)
+    pickled, answers = pickle.dumps(tables), queue.Queue(2 * processes)
     step = max(1, min(_BATCH, len(addresses) // (4 * processes)))
     batches = iter(
         [range(i, min(i + step, len(addresses))) for i in range(0, len(addresses), step)]
@@ -108,12 +108,12 @@ def _parallel(work, addresses, tables, argument, processes):
                 if batch is None or stop.is_set():
                     break
                 worker.send((work, [addresses[i] for i in batch], argument))
-                for index in batch:
-                    end = False
-                    while not end:
-                        (answer,) = worker.receive(addresses[index])
-                        put((index, answer))
-                        end = work == "measure" or answer[1]
+                end = False
+                while not end:
+                    found, end, error = worker.receive([addresses[i] for i in batch])
+                    put([(batch[place], answer) for place, answer in found])
+                    if error:
+                        raise error[0](error[1])
         except Exception as error:
             put(error)
         put(None)
@@ -129,8 +129,7 @@ def _parallel(work, addresses, tables, argument, processes):
             if isinstance(answer, Exception):
                 raise answer
             running -= answer is None
-            if answer is not None:
-                yield answer
+            yield from answer or ()
 
 
 class _Worker:
@@ -162,14 +161,12 @@ class _Worker:
             pickle.dump(request, self._process.stdin)
             self._process.stdin.flush()
 
-    def receive(self, address):
+    def receive(self, addresses):
         try:
-            answer = pickle.load(self._process.stdout)
+            return pickle.load(self._process.stdout)
         except (EOFError, pickle.UnpicklingError):
             raise RuntimeError(
-                f"The process that read {address} ended with {self._process.wait()}. It may have "
-                "been short of memory: a smaller `processes` needs less."
+                f"The process that read {addresses[0]} to {addresses[-1]} ended with "
+                f"{self._process.wait()}. It may have been short of memory: a smaller `processes` "
+                "needs less."
             ) from None
-        if answer[0] is None:
-            raise answer[1](answer[2])
-        return answer

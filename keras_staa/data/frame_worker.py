@@ -92,7 +92,7 @@ def _serve():
     os.dup2(2, 1)  # What a library prints is no answer.
     tables = pickle.loads(pickle.load(sys.stdin.buffer))
 
-    def send(*answer):
+    def send(answer):
         pickle.dump(answer, out)
         out.flush()
 
@@ -101,17 +101,23 @@ def _serve():
             work, addresses, argument = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
+        # One message for many short recordings: each costs the other process two of its threads.
+        answers, error, size = [], None, 0
         try:
-            for address in addresses:
+            for place, address in enumerate(addresses):
                 if work == "measure":
-                    send(measure(address, tables, argument))
-                else:
-                    for piece in convert(address, tables, frames.Plan(**argument)):
-                        send(piece)
-        except Exception as error:
+                    answers.append((place, measure(address, tables, argument)))
+                    continue
+                for piece in convert(address, tables, frames.Plan(**argument)):
+                    answers.append((place, piece))
+                    size += sum(len(packed) for *_, packed in piece[0])
+                    if size > _PIECE:
+                        send((answers, False, None))
+                        answers, size = [], 0
+        except Exception as met:
             kinds = (OSError, ImportError, ValueError)
-            kind = next((kind for kind in kinds if isinstance(error, kind)), RuntimeError)
-            send(None, kind, str(error))
+            error = next((k for k in kinds if isinstance(met, k)), RuntimeError), str(met)
+        send((answers, True, error))
 
 
 if __name__ == "__main__":
