@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tarfile
 import tempfile
 
 import numpy as np
@@ -30,3 +31,13 @@ def cifar10_test():
         prepare(folder, "--npz", "--no-tfds")
         with np.load(pathlib.Path(folder) / "cifar10.npz") as arrays:
             return arrays["x_test"].astype("float32") / 255.0, arrays["y_test"].ravel()
+
+
+def nmnist(out, pattern):
+    """Unpack recordings of N-MNIST into a folder; skips the test where there are none."""
+    packed = FOLDER / "nmnist1k.tar.xz"
+    if not packed.is_file():
+        pytest.skip(f"no N-MNIST: {packed} is absent; set KERAS_STAA_TEST_DATA")
+    with tarfile.open(packed) as archive:
+        archive.extractall(out, filter="data")
+    return sorted(pathlib.Path(out).glob(f"**/{pattern}"))

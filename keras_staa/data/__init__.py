@@ -1,6 +1,28 @@
-"""Data sets as `tf.data` pipelines, for all backends, and augmentation as Keras layers."""
+"""Data sets for all backends, and augmentation as Keras layers."""
 
 from keras_staa.data.augment import Cutout, RandomChoice, random_crop
+from keras_staa.data.events import events
+from keras_staa.data.frame_layers import (
+    FrameCutout,
+    FrameFlip,
+    FrameMixUp,
+    FrameRoll,
+    FrameRotation,
+    TimeShift,
+)
 from keras_staa.data.images import class_names, images
 
-__all__ = ["Cutout", "RandomChoice", "class_names", "images", "random_crop"]
+__all__ = [
+    "Cutout",
+    "FrameCutout",
+    "FrameFlip",
+    "FrameMixUp",
+    "FrameRoll",
+    "FrameRotation",
+    "RandomChoice",
+    "TimeShift",
+    "class_names",
+    "events",
+    "images",
+    "random_crop",
+]

@@ -278,11 +278,11 @@ def pipeline(name, image_shape, seed=None):
     (2, 32, 32, 3)
     """
     checks.choice("name", name, list(POLICIES))
-    seeds = _seeds(seed)
+    seeds = seeds_from(seed)
     return keras.layers.Pipeline([make(image_shape, seeds) for make in POLICIES[name]])
 
 
-def _seeds(seed):
+def seeds_from(seed):
     """Independent seeds from one, without end; None for ever from None."""
     sequence = None if seed is None else np.random.default_rng(seed)
     while True:

@@ -1,0 +1,115 @@
+"""Frames of a cache as batches for `fit`."""
+
+import math
+
+import keras
+import numpy as np
+
+from keras_staa.data import event_augment
+
+# Counts up to this many bytes are kept in memory.
+_MEMORY = 2**30
+
+
+class Frames(keras.utils.PyDataset):
+    """Batches of frames. Made by `events`.
+
+    A batch is float32 `(batch, steps, height, width, 2)` with int32 labels `(batch,)`, or float32
+    labels `(batch, classes)`. It may be pickled and read from several threads or processes.
+
+    Attributes:
+        classes: list of strings, in the order of the labels.
+        sensor_size: (height, width) of the recordings.
+        fingerprint: string, of the split: its recordings, their order, contents and classes.
+        description: dictionary for the card of a network, with the source, what was asked for, and
+            the fingerprints of the source and the split.
+        cache: the `frame_cache.Cache`, with `labels`, `recordings`, `starts` and `names`.
+
+    Example:
+
+    ```python
+    train = keras_staa.data.events("N-MNIST", steps=4)
+    frames, labels = train[0]
+    train.cache.names[train.cache.recordings[0]]
+    ```
+    """
+
+    def __init__(
+        self,
+        cache,
+        classes,
+        description,
+        *,
+        batch_size,
+        augment,
+        shuffle,
+        seed,
+        one_hot,
+        normalize,
+        drop_remainder,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.cache = cache
+        self.classes = list(classes)
+        self.sensor_size = cache.sensor_size
+        self.fingerprint = description["split_fingerprint"]
+        self.description = description
+        self.batch_size = batch_size
+        self.augment = augment
+        self.shuffle = shuffle
+        self.seed = seed
+        self.one_hot = one_hot
+        self.normalize = normalize
+        self.drop_remainder = drop_remainder
+        self._epoch = 0
+        self._load()
+
+    def _load(self):
+        shape = (len(self.cache.labels), *self.cache.shape)
+        self._counts = None
+        if math.prod(shape) * self.cache.dtype.itemsize <= _MEMORY:
+            counts = np.empty(shape, self.cache.dtype)
+            self._counts = self.cache.read(range(len(counts)), counts)
+
+    def __getstate__(self):
+        # Another process reads the file anew, instead of being sent what is in it.
+        return {**self.__dict__, "_counts": None}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._load()
+
+    def __len__(self):
+        whole, rest = divmod(len(self.cache.labels), self.batch_size)
+        return whole + (rest > 0 and not self.drop_remainder)
+
+    def __getitem__(self, index):
+        if not 0 <= index < len(self):
+            raise IndexError(f"`index` must be in [0, {len(self)}). Received: index={index}")
+        taken = self._order()[index * self.batch_size : (index + 1) * self.batch_size]
+        if self._counts is None:
+            frames = np.empty((len(taken), *self.cache.shape), self.cache.dtype)
+            self.cache.read(taken, frames)
+        else:
+            frames = self._counts[taken]
+        labels = self.cache.labels[taken]
+        if self.one_hot:
+            labels = np.eye(len(self.classes), dtype="float32")[labels]
+        if self.normalize:
+            frames = frames.astype("float32")
+            frames /= frames.max((1, 2, 3, 4), keepdims=True)
+        if self.augment:
+            draws = (self.seed, self._epoch, 1 + index)
+            frames, labels = event_augment.augmented(self.augment, frames, labels, draws)
+        return frames.astype("float32", copy=False), labels
+
+    def _order(self):
+        count = len(self.cache.labels)
+        if not self.shuffle:
+            return np.arange(count)
+        return np.random.default_rng((self.seed, self._epoch, 0)).permutation(count)
+
+    def on_epoch_end(self):
+        """Makes the next pass over the data another one; `fit` calls it."""
+        self._epoch += 1
