@@ -11,19 +11,19 @@ from libraries import ours
 RATE, MOMENTUM = 0.01, 0.9
 
 
-def prepare(width, steps, batch, check_batch, weights=None):
+def prepare(width, steps, batch, images, weights=None):
     """Build the networks of this process's backend.
 
     Returns:
         (runs, checks, weights): functions to time by (library, "train" or "predict"); by library
-        the logits of `check_batch` images, their gradient of the first kernel and the logits of
-        all images; and the weights that all networks have.
+        the logits of the batch, and the gradients of the first kernel in training on each of the
+        first `images` images alone; and the weights that all networks have.
     """
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     x = rng.random((batch, 32, 32, 3), "float32")
     y = rng.integers(0, 10, batch)
-    few = x[:check_batch], y[:check_batch]
+    singles = [(x[i : i + 1], y[i : i + 1]) for i in range(images)]
     runs, checks = {}, {}
     backend = keras.backend.backend()
     for name, jit in ours.VARIANTS[backend].items():
@@ -31,15 +31,15 @@ def prepare(width, steps, batch, check_batch, weights=None):
         if weights is None:
             weights = ours.scattered(ours.weights(model))
         ours.load(model, weights)
-        logits = model.predict_on_batch(x), model.predict_on_batch(few[0])
-        checks[name] = (logits[1], ours.first_gradient(model, *few), logits[0])
+        logits = model.predict_on_batch(x)
+        checks[name] = logits, [ours.first_gradient(model, *single) for single in singles]
         ours.load(model, weights)
         given = keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(y)
         runs[name, "train"] = lambda model=model, given=given: model.train_on_batch(*given)
         runs[name, "predict"] = lambda model=model, given=given: model.predict_on_batch(given[0])
     if backend == "torch":
         for name, neurons in (("SpikingJelly", spikingjelly), ("snnTorch", snntorch)):
-            found = _peer(neurons, width, steps, weights, x, y, few)
+            found = _peer(neurons, width, steps, weights, x, y, singles)
             layout = found["layout"]
             checks[f"{name}, {layout}"] = found["check"]
             for what in ("train", "predict"):
@@ -88,11 +88,10 @@ def snntorch():
     return Leaky()
 
 
-def _peer(neurons, width, steps, weights, x, y, few):
+def _peer(neurons, width, steps, weights, x, y, singles):
     """Runs in the faster of the two memory layouts, and what the agreement is checked on."""
-    model, _, predict = _runs(neurons, width, steps, weights, *few, "contiguous")
-    logits, gradient = predict(), _first_gradient(model, *few)
-    everything = _runs(neurons, width, steps, weights, x, y, "contiguous")[2]()
+    model, _, predict = _runs(neurons, width, steps, weights, x, y, "contiguous")
+    check = predict(), [_first_gradient(model, *single) for single in singles]
     timed = {}
     for layout in ("contiguous", "channels last"):
         train, predict = _runs(neurons, width, steps, weights, x, y, layout)[1:]
@@ -103,7 +102,7 @@ def _peer(neurons, width, steps, weights, x, y, few):
             train()
             seconds.append(time.perf_counter() - start)
         timed[min(seconds)] = {"layout": layout, "train": train, "predict": predict}
-    return {**timed[min(timed)], "check": (logits, gradient, everything)}
+    return {**timed[min(timed)], "check": check}
 
 
 def _runs(neurons, width, steps, weights, x, y, layout, compiled=False):
