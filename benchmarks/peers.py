@@ -117,10 +117,12 @@ def layer(hands, args):
             turns |= {key: lambda hand=hand, key=key: hand.ask("seconds", key) for key in found}
         spikes, gradient = checks[PYTORCH]
         for name, (own, slope) in checks.items():
-            equal, near = float(np.mean(own == spikes)), relative(slope, gradient)
-            shares.setdefault(name, []).append((equal, near))
+            # One flipped spike is seen in one column of the gradient: the norm weighs it as one.
+            different = float(np.mean(own != spikes))
+            near = float(np.linalg.norm(slope - gradient) / np.linalg.norm(gradient))
+            shares.setdefault(name, []).append((different, near))
             if name in SAME or name.startswith(OURS):
-                agreed &= equal >= 0.9999 and near <= 1e-2
+                agreed &= different <= NEAR and near <= 1e-2
         medians[n] = timed(turns, args.seconds / 2)
     rows = []
     for name in shares:
@@ -129,12 +131,13 @@ def layer(hands, args):
             fastest = min(s for key, s in medians[n].items() if key.startswith(OURS))
             own = medians[n][name]
             cells += [f"{own * 1e3:.1f}", f"{own / fastest:.2f}"]
-        equal, near = min(s for s, _ in shares[name]), max(d for _, d in shares[name])
-        rows.append([*cells, f"{equal:.2%}", f"{near:.1e}"])
+        rows.append([*cells, *(f"{max(values):.1e}" for values in zip(*shares[name], strict=True))])
     head = ["library"]
     for n in args.neurons:
         head += [f"n = {n}, ms", "over our fastest"]
-    table([*head, f"equal spikes to {PYTORCH}", "gradient, relative difference"], rows)
+    table(
+        [*head, f"share of spikes unlike {PYTORCH}", "difference of the gradient, relative"], rows
+    )
     return agreed
 
 
@@ -143,7 +146,7 @@ def parse(arguments=None):
     known = ("network", "layer")
     parser.add_argument("what", nargs="*", choices=[*known, []], help="default: both")
     parser.add_argument("--environment", default=environment.ROOT / "build" / "peers")
-    parser.add_argument("--seconds", type=float, default=120.0, help="least time for the network")
+    parser.add_argument("--seconds", type=float, default=60.0, help="least time for the network")
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--steps", type=int, default=4, help="T of the network")
     parser.add_argument("--batch", type=int, default=32, help="images of the network")
