@@ -4,6 +4,7 @@ import functools
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
+import keras
 from keras import ops
 
 from keras_staa.ops.gradient import with_backward
@@ -194,7 +195,7 @@ def _neuron(surrogate, threshold, reset, detach_reset, constants, compiled):
         return dx, dm, dn, de, dkeep
 
     @functools.cache
-    def joined(names):
+    def joined(names, compiled):
         """Forward and backward for the inputs of these names."""
 
         def inputs(tensors):
@@ -214,7 +215,10 @@ def _neuron(surrogate, threshold, reset, detach_reset, constants, compiled):
 
     def call(*args, **kwargs):
         given = {n: v for n, v in _Inputs(*args, **kwargs)._asdict().items() if v is not None}
-        return joined(tuple(given))(*given.values())
+        # PyTorch's compiler sees a rolled loop unrolled: minutes for hundreds of steps.
+        rolled = given["current"].shape[1] > UNROLLED_STEPS
+        alone = compiled and not (rolled and keras.backend.backend() == "torch")
+        return joined(tuple(given), alone)(*given.values())
 
     return call
 

@@ -85,3 +85,19 @@ def test_without_a_compiler(monkeypatch):
     layer = LIF()
     with pytest.raises(RuntimeError, match="needs a C\\+\\+ compiler"):
         keras_staa.jit_compile(layer)
+
+
+@pytest.mark.skipif(not TORCH, reason="The compilers of the others keep a loop rolled.")
+def test_a_rolled_loop_is_not_compiled(monkeypatch):
+    import torch._inductor
+
+    def refuse(*arguments):
+        raise AssertionError("a loop of hundreds of steps would be compiled unrolled")
+
+    monkeypatch.setattr(torch._inductor, "compile", refuse)
+    layer = LIF(learn=True)
+    layer.build((2, 300, 4))
+    layer.jit(True)
+    x = np.random.default_rng(0).normal(0.5, 1, (2, 300, 4))
+    y, _, _ = layer_gradients(layer, x, np.ones_like(x), True)
+    assert set(np.unique(y)) == {0, 1}
