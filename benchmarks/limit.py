@@ -80,6 +80,21 @@ def network(kind, point, remat=False):
     return model, batch
 
 
+def in_turns(runs, seconds, least=3):
+    """Median seconds of each function of a dictionary, run in turns after two runs each."""
+    for run in runs.values():
+        run()
+        run()
+    times = {key: [] for key in runs}
+    end = time.perf_counter() + seconds
+    while min(map(len, times.values())) < least or time.perf_counter() < end:
+        for key, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[key].append(time.perf_counter() - start)
+    return {key: statistics.median(values) for key, values in times.items()}
+
+
 def measure(point, inference, seconds):
     """Medians in seconds of each network's training step and, if asked for, of its inference."""
     rng = np.random.default_rng(0)
@@ -91,17 +106,7 @@ def measure(point, inference, seconds):
         runs[kind, "train"] = lambda model=model, x=x, y=y: model.train_on_batch(x, y)
         if inference:
             runs[kind, "predict"] = lambda model=model, x=x: model.predict_on_batch(x)
-    for run in runs.values():
-        run()
-        run()
-    times = {key: [] for key in runs}
-    end = time.perf_counter() + seconds
-    while len(times["ReLU", "train"]) < 3 or time.perf_counter() < end:
-        for key, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[key].append(time.perf_counter() - start)
-    return {key: statistics.median(values) for key, values in times.items()}
+    return in_turns(runs, seconds)
 
 
 def row(point, medians):

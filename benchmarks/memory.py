@@ -10,14 +10,12 @@ runs the network with and without `remat` in turns.
 
 import argparse
 import resource
-import statistics
 import subprocess
 import sys
-import time
 
 import keras
 import numpy as np
-from limit import Point, network
+from limit import Point, in_turns, network
 
 KINDS = ("ReLU", "LIF", "STAA", "LIF remat", "STAA remat")
 
@@ -81,19 +79,9 @@ def measured(kind, steps, args):
 
 def slowdown(kind, steps, args, seconds=30):
     """Median time of a training step with `remat` over that without, taken in turns."""
-    runs = [stepper(*made(name, steps, args)) for name in (kind, f"{kind} remat")]
-    times = [[], []]
-    for run in runs:
-        run()
-        run()
-    end = time.perf_counter() + seconds
-    while len(times[0]) < 5 or time.perf_counter() < end:
-        for run, taken in zip(runs, times, strict=True):
-            start = time.perf_counter()
-            run()
-            taken.append(time.perf_counter() - start)
-    plain, remat = map(statistics.median, times)
-    return remat / plain
+    runs = {name: stepper(*made(name, steps, args)) for name in (kind, f"{kind} remat")}
+    medians = in_turns(runs, seconds, least=5)
+    return medians[f"{kind} remat"] / medians[kind]
 
 
 def main():

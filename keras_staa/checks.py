@@ -15,6 +15,16 @@ def positive_int(name, value):
     return int(value)
 
 
+def pair(name, value):
+    """`value`, an integer for both or (height, width), as two positive integers; None stays."""
+    if value is None:
+        return None
+    sides = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(sides) != 2:
+        _reject(name, value, "an integer or (height, width)")
+    return tuple(positive_int(name, side) for side in sides)
+
+
 def positive(name, value):
     """`value` as a finite float above 0."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)

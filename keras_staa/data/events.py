@@ -115,7 +115,7 @@ def events(
     """
     steps = checks.positive_int("steps", steps)
     checks.choice("by", by, ("time", "count"))
-    size, sensor_size = _pair("size", size), _pair("sensor_size", sensor_size)
+    size, sensor_size = checks.pair("size", size), checks.pair("sensor_size", sensor_size)
     window, stride = _microseconds(window, stride, steps)
     processes = _cores() if processes is None else checks.positive_int("processes", processes)
     batches = {
@@ -172,17 +172,6 @@ def events(
         shuffle=shuffle,
         **batches,
     )
-
-
-def _pair(name, value):
-    if value is None:
-        return None
-    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-    if len(pair) != 2:
-        raise ValueError(
-            f"`{name}` must be an integer or (height, width). Received: {name}={value}"
-        )
-    return tuple(checks.positive_int(name, side) for side in pair)
 
 
 def _microseconds(window, stride, steps):

@@ -75,7 +75,7 @@ def images(
     """
     checks.positive_int("batch_size", batch_size)
     shuffle = split.startswith("train") if shuffle is None else checks.boolean("shuffle", shuffle)
-    size = _standardize_size(size)
+    size = checks.pair("size", size)
     tf, tfds = sources.libraries()
     builder = sources.prepared(tfds, source, data_dir, download)
     image_key, label_key = sources.supervised_keys(tfds, builder)
@@ -139,15 +139,6 @@ def class_names(source, data_dir=None):
     _, tfds = sources.libraries()
     builder = sources.prepared(tfds, source, data_dir, download=False)
     return list(builder.info.features[sources.supervised_keys(tfds, builder)[1]].names)
-
-
-def _standardize_size(size):
-    if size is None:
-        return None
-    pair = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    if len(pair) != 2:
-        raise ValueError(f"`size` must be an integer or (height, width). Received: size={size}")
-    return tuple(checks.positive_int("size", side) for side in pair)
 
 
 def _augmentation(augment, image_shape):
