@@ -2,6 +2,7 @@
 
 from keras_staa.layers.global_context import GlobalContext
 from keras_staa.layers.lif import LIF
+from keras_staa.layers.native import BatchNormalization, Conv2D
 from keras_staa.layers.position_encoding import PositionEncoding
 from keras_staa.layers.staa import STAA, STAALIF
 from keras_staa.layers.step_attention import StepAttention
@@ -11,6 +12,8 @@ __all__ = [
     "LIF",
     "STAA",
     "STAALIF",
+    "BatchNormalization",
+    "Conv2D",
     "GlobalContext",
     "MeanOverSteps",
     "PerStep",

@@ -8,7 +8,16 @@ from keras import layers
 
 from keras_staa import checks
 from keras_staa.initializers import VarianceScaling
-from keras_staa.layers import LIF, STAA, STAALIF, MeanOverSteps, PerStep, RepeatSteps
+from keras_staa.layers import (
+    LIF,
+    STAA,
+    STAALIF,
+    BatchNormalization,
+    Conv2D,
+    MeanOverSteps,
+    PerStep,
+    RepeatSteps,
+)
 from keras_staa.models import arguments as checked
 from keras_staa.models import pretrained
 from keras_staa.models.remat import RematerializedModel
@@ -153,7 +162,7 @@ def _recorded(create):
 
 def convolution(x, filters, kernel, strides, name, per_step=True):
     """Convolution without bias and batch normalisation: the current into a neuron."""
-    conv = layers.Conv2D(
+    conv = Conv2D(
         filters,
         kernel,
         strides=strides,
@@ -162,7 +171,7 @@ def convolution(x, filters, kernel, strides, name, per_step=True):
         kernel_initializer=VarianceScaling(2.0, "fan_out", "untruncated_normal"),
         name=f"{name}_conv",
     )
-    norm = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")
+    norm = BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")
     return each_step(norm, each_step(conv, x, per_step), per_step)
 
 

@@ -1,0 +1,63 @@
+"""Keras's layers in front of a neuron, by the backends' own operations."""
+
+import keras
+from keras import ops
+
+from keras_staa.ops import native
+
+
+@keras.saving.register_keras_serializable("keras_staa")
+class Conv2D(keras.layers.Conv2D):
+    """`keras.layers.Conv2D` without the copies of the input that it makes on PyTorch.
+
+    Arguments, weights, results and the keys in weight files are those of Keras's layer. With
+    `groups` or channels first it is Keras's layer altogether.
+
+    Example:
+
+    >>> Conv2D(16, 3, padding="same")(np.zeros((2, 8, 8, 3))).shape == (2, 8, 8, 16)
+    True
+    """
+
+    def convolution_op(self, inputs, kernel):
+        if self.groups != 1 or self.data_format != "channels_last":
+            return super().convolution_op(inputs, kernel)
+        return native.convolution(inputs, kernel, self.strides, self.padding, self.dilation_rate)
+
+
+@keras.saving.register_keras_serializable("keras_staa")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """`keras.layers.BatchNormalization` by the one operation that TensorFlow and PyTorch have.
+
+    Arguments, weights, results and the keys in weight files are those of Keras's layer, but that
+    under mixed precision the result is rounded once. For inputs other than images (B, H, W, C),
+    masks, float64, synchronized or renormalising layers and those without scale or center it is
+    Keras's layer altogether.
+
+    Example:
+
+    >>> BatchNormalization()(np.zeros((2, 8, 8, 3))).shape == (2, 8, 8, 3)
+    True
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        own = native.normalization()
+        if own is None or mask is not None or not self._is_plain(inputs):
+            return super().call(inputs, training=training, mask=mask)
+        by_batch, by_moments = own
+        scale, offset = ops.convert_to_tensor(self.gamma), ops.convert_to_tensor(self.beta)
+        mean = ops.convert_to_tensor(self.moving_mean)
+        variance = ops.convert_to_tensor(self.moving_variance)
+        if not (training and self.trainable):
+            return by_moments(inputs, scale, offset, mean, variance, self.epsilon)
+        outputs, *found = by_batch(inputs, scale, offset, self.epsilon)
+        kept, rest = self.momentum, 1.0 - self.momentum
+        self.moving_mean.assign(mean * kept + found[0] * rest)
+        self.moving_variance.assign(variance * kept + found[1] * rest)
+        return outputs
+
+    def _is_plain(self, inputs):
+        special = self.renorm or self.synchronized or not (self.scale and self.center)
+        images = len(inputs.shape) == 4 and self.axis in (-1, 3)
+        precise = "float64" in (self.variable_dtype, keras.backend.standardize_dtype(inputs.dtype))
+        return images and not special and not precise

@@ -1,0 +1,198 @@
+"""Convolution and normalisation against Keras's own layers and hand-derived values."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_staa.layers import BatchNormalization, Conv2D
+from tests.gradients import gradients
+
+
+def images(shape=(3, 6, 5, 4), seed=0):
+    return np.random.default_rng(seed).normal(0.5, 2.0, shape).astype("float32")
+
+
+def numpy_convolution(x, kernel, strides, padding, dilation):
+    """The definition, place by place; `same` puts the odd row or column behind."""
+    extent = [(k - 1) * d + 1 for k, d in zip(kernel.shape, dilation, strict=False)]
+    if padding == "same":
+        sizes = [-(-n // s) for n, s in zip(x.shape[1:], strides, strict=False)]
+        total = [
+            max((m - 1) * s + e - n, 0)
+            for m, s, e, n in zip(sizes, strides, extent, x.shape[1:], strict=False)
+        ]
+        pads = [(t // 2, t - t // 2) for t in total]
+        x = np.pad(x, ((0, 0), *pads, (0, 0)))
+    sizes = [(n - e) // s + 1 for n, s, e in zip(x.shape[1:], strides, extent, strict=False)]
+    y = np.zeros((len(x), *sizes, kernel.shape[3]))
+    for i, j in np.ndindex(*sizes):
+        a, b = i * strides[0], j * strides[1]
+        patch = x[:, a : a + extent[0] : dilation[0], b : b + extent[1] : dilation[1]]
+        y[:, i, j] = np.tensordot(patch, kernel, 3)
+    return y
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize(
+    ("kernel", "strides", "dilation"),
+    [(3, 1, 1), (3, 2, 1), (1, 2, 1), (7, 2, 1), ((2, 3), (1, 2), 1), (2, 1, 2)],
+)
+def test_convolution(kernel, strides, dilation, padding):
+    x = images((2, 9, 8, 3))
+    layer = Conv2D(
+        4, kernel, strides=strides, dilation_rate=dilation, padding=padding, use_bias=False
+    )
+    y = ops.convert_to_numpy(layer(x))
+    expected = numpy_convolution(
+        x.astype("float64"),
+        ops.convert_to_numpy(layer.kernel).astype("float64"),
+        layer.strides,
+        padding,
+        layer.dilation_rate,
+    )
+    assert y.shape == layer.compute_output_shape(x.shape)
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_gradients_of_the_convolution_are_those_of_keras(padding):
+    layer = Conv2D(4, 3, strides=2, padding=padding)
+    keras_layer = keras.layers.Conv2D.from_config(layer.get_config())
+    x, kernel = images((2, 9, 8, 3)), images((3, 3, 3, 4), 1)
+    g = images(layer.compute_output_shape(x.shape), 2)
+    own, (dx, dk) = gradients(layer.convolution_op, [x, kernel], g)
+    expected, (ex, ek) = gradients(keras_layer.convolution_op, [x, kernel], g)
+    for got, wanted in ((own, expected), (dx, ex), (dk, ek)):
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_convolution_with_groups_is_that_of_keras():
+    layer = Conv2D(4, 3, groups=2, data_format="channels_last")
+    x = images()
+    expected = keras.layers.Conv2D.from_config(layer.get_config())
+    expected.build(x.shape)
+    layer.build(x.shape)
+    expected.set_weights(layer.get_weights())
+    np.testing.assert_array_equal(*(ops.convert_to_numpy(f(x)) for f in (layer, expected)))
+
+
+def by_hand(x, gamma, beta, epsilon):
+    x = x.astype("float64")
+    mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    return gamma * (x - mean) / np.sqrt(variance + epsilon) + beta, mean, variance
+
+
+@pytest.fixture
+def norm():
+    layer = BatchNormalization(momentum=0.75, epsilon=1e-3)
+    layer.build((None, 6, 5, 4))
+    rng = np.random.default_rng(3)
+    layer.set_weights([rng.uniform(0.5, 2, 4) for _ in range(4)])
+    return layer
+
+
+def test_normalisation_in_training(norm):
+    gamma, beta, moving_mean, moving_variance = norm.get_weights()
+    x = images()
+    y = ops.convert_to_numpy(norm(x, training=True))
+    expected, mean, variance = by_hand(x, gamma, beta, 1e-3)
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-5)
+    after = norm.get_weights()[2:]
+    np.testing.assert_allclose(after[0], 0.75 * moving_mean + 0.25 * mean, rtol=1e-5)
+    np.testing.assert_allclose(after[1], 0.75 * moving_variance + 0.25 * variance, rtol=1e-5)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_normalisation_by_the_moving_averages(norm, frozen):
+    norm.trainable = not frozen
+    gamma, beta, mean, variance = before = norm.get_weights()
+    x = images()
+    y = ops.convert_to_numpy(norm(x, training=frozen))
+    expected = gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-5)
+    for old, new in zip(before, norm.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_gradients_of_the_normalisation_are_those_of_keras(norm, training):
+    theirs = keras.layers.BatchNormalization.from_config(norm.get_config())
+    theirs.build((None, 6, 5, 4))
+    x, g = images(), images(seed=5)
+    found = []
+    for layer in (norm, theirs):
+        fixed = [ops.convert_to_tensor(w) for w in norm.get_weights()[2:]]
+
+        def call(x, gamma, beta, layer=layer, fixed=fixed):
+            return layer.stateless_call([gamma, beta], fixed, x, training=training)[0]
+
+        found.append(gradients(call, [x, *norm.get_weights()[:2]], g)[1])
+    for got, wanted in zip(*found, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-5 * np.abs(wanted).max())
+
+
+def test_one_place_has_variance_zero(norm):
+    variance = norm.get_weights()[3]
+    y = ops.convert_to_numpy(norm(images((1, 1, 1, 4)), training=True))
+    np.testing.assert_allclose(y[0, 0, 0], norm.get_weights()[1], atol=1e-5)
+    np.testing.assert_allclose(norm.get_weights()[3], 0.75 * variance, rtol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_normalisation_under_mixed_precision(training):
+    layer = BatchNormalization(epsilon=1e-3, dtype="mixed_bfloat16")
+    x = images()
+    y = layer(x, training=training)
+    assert keras.backend.standardize_dtype(y.dtype) == "bfloat16"
+    x = ops.convert_to_numpy(ops.cast(ops.cast(x, "bfloat16"), "float32"))
+    expected = by_hand(x, 1.0, 0.0, 1e-3)[0] if training else x / np.sqrt(1 + 1e-3)
+    y = ops.convert_to_numpy(ops.cast(y, "float32"))
+    np.testing.assert_allclose(y, expected, rtol=1 / 128, atol=1e-3)
+    assert all(keras.backend.standardize_dtype(w.dtype) == "float32" for w in layer.weights)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape"),
+    [
+        ({"scale": False}, (3, 6, 5, 4)),
+        ({"center": False}, (3, 6, 5, 4)),
+        ({"axis": 1}, (3, 6, 5, 4)),
+        ({"dtype": "float64"}, (3, 6, 5, 4)),
+        ({}, (3, 4)),
+        ({}, (3, 6, 5, 2, 4)),
+    ],
+)
+def test_what_the_operation_does_not_cover_is_keras(arguments, shape):
+    layer = BatchNormalization(**arguments)
+    theirs = keras.layers.BatchNormalization(**arguments)
+    x = images(shape)
+    y, expected = (ops.convert_to_numpy(f(x, training=True)) for f in (layer, theirs))
+    np.testing.assert_allclose(y, expected, atol=1e-6)
+    for got, wanted in zip(layer.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-6)
+
+
+def test_masked_places_do_not_count(norm):
+    x = images()
+    mask = np.ones(x.shape[:3], bool)
+    mask[0] = False
+    moving_mean = norm.get_weights()[2]
+    norm(x, training=True, mask=mask)
+    expected = 0.75 * moving_mean + 0.25 * x[1:].mean((0, 1, 2))
+    np.testing.assert_allclose(norm.get_weights()[2], expected, rtol=1e-4)
+
+
+def test_weight_files_of_keras_layers_fit(tmp_path):
+    def network(conv, norm):
+        inputs = keras.Input((6, 5, 3))
+        return keras.Model(inputs, norm()(conv(4, 3)(inputs)))
+
+    theirs = network(keras.layers.Conv2D, keras.layers.BatchNormalization)
+    theirs.layers[-1].set_weights(np.random.default_rng(1).uniform(0.5, 2, (4, 4)))
+    theirs.save_weights(tmp_path / "of.weights.h5")
+    own = network(Conv2D, BatchNormalization)
+    own.load_weights(tmp_path / "of.weights.h5")
+    x = images((2, 6, 5, 3))
+    y, expected = (ops.convert_to_numpy(model(x)) for model in (own, theirs))
+    np.testing.assert_allclose(y, expected, atol=1e-5)
