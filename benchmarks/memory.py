@@ -54,7 +54,11 @@ def resident(model, batch):
     """Bytes by which this process grows in two training steps."""
     # What a first step loads and compiles does not count.
     stepper(model, 1)()
-    run = stepper(model, batch)
+    return growth(stepper(model, batch))
+
+
+def growth(run):
+    """By how many bytes the peak of this process rises above what it holds, in two runs."""
     with open("/proc/self/statm") as file:
         before = int(file.read().split()[1]) * resource.getpagesize()
     run()

@@ -9,13 +9,14 @@ Before anything is timed, the libraries must agree.
 """
 
 import argparse
+import contextlib
 import statistics
 import sys
 import time
 
 import numpy as np
 from libraries import environment
-from libraries.worker import workers
+from libraries.worker import Worker, workers
 
 OURS, PYTORCH = "keras-staa", "keras-staa, PyTorch"
 SAME = {"SpikingJelly", "snnTorch"}
@@ -141,16 +142,44 @@ def layer(hands, args):
     return agreed
 
 
+def memory(hands, args):
+    """Memory of a training step of the ResNet-19, each in a process of its own."""
+    # By row: the backend, the library, whether with attention and whether with remat.
+    rows = {
+        "SpikingJelly": ("torch", "SpikingJelly", False, False),
+        "snnTorch": ("torch", "snnTorch", False, False),
+    }
+    for backend, title in (("torch", "PyTorch"), ("tensorflow", "TensorFlow")):
+        for remat in (False, True):
+            for attention in (False, True):
+                words = ["with attention"] * attention + ["remat"] * remat
+                rows[", ".join([OURS, title, *words])] = (backend, OURS, attention, remat)
+    cells, base = {name: [name] for name in rows}, {}
+    for steps in args.lengths:
+        for name, (backend, library, *options) in rows.items():
+            batch = args.batch * args.steps // steps
+            with contextlib.closing(Worker(backend)) as hand:
+                own = hand.ask("memory", library, args.width, steps, batch, *options)
+            base.setdefault(steps, own)
+            cells[name] += [f"{own / 1e6:.0f}", f"{own / base[steps]:.2f}"]
+    head = ["library"]
+    for steps in args.lengths:
+        head += [f"T = {steps}, MB", "over SpikingJelly"]
+    table(head, cells.values())
+    return True
+
+
 def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    known = ("network", "layer")
-    parser.add_argument("what", nargs="*", choices=[*known, []], help="default: both")
+    known = ("network", "layer", "memory")
+    parser.add_argument("what", nargs="*", choices=[*known, []], help="default: all")
     parser.add_argument("--environment", default=environment.ROOT / "build" / "peers")
     parser.add_argument("--seconds", type=float, default=60.0, help="least time for the network")
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--steps", type=int, default=4, help="T of the network")
     parser.add_argument("--batch", type=int, default=32, help="images of the network")
     parser.add_argument("--singles", type=int, default=9, help="images to compare gradients of")
+    parser.add_argument("--lengths", type=int, nargs="+", default=[4, 16], help="T for memory")
     parser.add_argument("--neurons", type=int, nargs="+", default=[128, 256, 512, 1024])
     parser.add_argument("--sequence", type=int, default=500, help="T of the layer")
     args = parser.parse_args(arguments)

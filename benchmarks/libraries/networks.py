@@ -38,7 +38,7 @@ def prepare(width, steps, batch, images, weights=None):
         runs[name, "train"] = lambda model=model, given=given: model.train_on_batch(*given)
         runs[name, "predict"] = lambda model=model, given=given: model.predict_on_batch(given[0])
     if backend == "torch":
-        for name, neurons in (("SpikingJelly", spikingjelly), ("snnTorch", snntorch)):
+        for name, neurons in PEERS.items():
             found = _peer(neurons, width, steps, weights, x, y, singles)
             layout = found["layout"]
             checks[f"{name}, {layout}"] = found["check"]
@@ -49,6 +49,26 @@ def prepare(width, steps, batch, images, weights=None):
                 runs[f"{name}, {layout}, torch.compile", "train"] = compiled[1]
                 runs[f"{name}, {layout}, torch.compile", "predict"] = compiled[2]
     return runs, checks, weights
+
+
+def resident(name, width, steps, batch, attention=False, remat=False):
+    """Bytes by which this process, which must be a fresh one, grows in two training steps.
+
+    `name` is a library: `keras-staa` means this process's backend.
+    """
+    from memory import growth
+    from memory import resident as of_model
+
+    if name == "keras-staa":
+        options = {"attention": attention, "remat": remat}
+        return of_model(ours.network(width, steps, False, RATE, MOMENTUM, **options), batch)
+    weights = ours.weights(ours.network(width, steps))
+    rng, neurons = np.random.default_rng(0), PEERS[name]
+    x = rng.random((batch, 32, 32, 3), "float32")
+    y = rng.integers(0, 10, batch)
+    # What a first step loads does not count.
+    _runs(neurons, width, steps, weights, x[:1], y[:1], "channels last")[1]()
+    return growth(_runs(neurons, width, steps, weights, x, y, "channels last")[1])
 
 
 def spikingjelly():
@@ -86,6 +106,9 @@ def snntorch():
             return torch.stack(spikes)
 
     return Leaky()
+
+
+PEERS = {"SpikingJelly": spikingjelly, "snnTorch": snntorch}
 
 
 def _peer(neurons, width, steps, weights, x, y, singles):

@@ -14,11 +14,16 @@ VARIANTS = {
 }
 
 
-def network(width=32, steps=4, jit=False, rate=0.01, momentum=0.9):
-    """The plain LIF STAAResNet19, compiled for training."""
+def network(width=32, steps=4, jit=False, rate=0.01, momentum=0.9, attention=False, remat=False):
+    """The STAAResNet19, without attention unless asked for, compiled for training."""
     neuron = {"decay": DECAY, "surrogate": keras_staa.surrogates.Arctan(SLOPE)}
     model = keras_staa.STAAResNet19(
-        width=width, steps=steps, attention=False, classifier_activation=None, neuron=neuron
+        width=width,
+        steps=steps,
+        attention=attention,
+        remat=remat,
+        classifier_activation=None,
+        neuron=neuron,
     )
     if jit:
         keras_staa.jit_compile(model)

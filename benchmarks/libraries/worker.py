@@ -64,7 +64,12 @@ def serve(pipe, backend):
         runs[key]()
         return time.perf_counter() - start
 
-    known = {"network": network, "layer": layer, "seconds": seconds}
+    def memory(*arguments):
+        from libraries import networks
+
+        return networks.resident(*arguments)
+
+    known = {"network": network, "layer": layer, "memory": memory, "seconds": seconds}
     with contextlib.suppress(EOFError):
         while True:
             what, arguments, options = pipe.recv()

@@ -77,11 +77,26 @@ def _xla(function):
 
     @functools.cache
     def compiled(signature):
-        return tf.function(function, jit_compile=True, autograph=False)
+        found = {}
+
+        def run(*arguments):
+            # XLA would copy an input that is also an output: a pass over memory and another
+            # tensor to keep for the gradient.
+            given = {id(tensor): i for i, tensor in enumerate(tf.nest.flatten(arguments))}
+            outputs = function(*arguments)
+            flat = tf.nest.flatten(outputs)
+            found["structure"] = tf.nest.map_structure(lambda tensor: None, outputs)
+            found["passed"] = [given.get(id(tensor)) for tensor in flat]
+            return [t for t in flat if id(t) not in given]
+
+        return tf.function(run, jit_compile=True, autograph=False), found
 
     def call(*arguments):
         tensors = tf.nest.flatten(arguments)
-        return compiled(tuple((t.dtype, tuple(t.shape)) for t in tensors))(*arguments)
+        run, found = compiled(tuple((t.dtype, tuple(t.shape)) for t in tensors))
+        made = iter(run(*arguments))
+        flat = [next(made) if place is None else tensors[place] for place in found["passed"]]
+        return tf.nest.pack_sequence_as(found["structure"], flat)
 
     return call
 

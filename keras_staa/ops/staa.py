@@ -63,14 +63,18 @@ def _summaries(attend, encoded, steps, compiled):
 
     def forward(*tensors):
         x, query, encoding = unpack(tensors)
-        outputs, residuals = [tensors[0]], list(tensors)
+        outputs, residuals, mean = [tensors[0]], list(tensors), None
+        if attend and x.shape[2] > 1:
+            logits, mean = _projections(x, query, encoding, steps)
+            attention = ops.softmax(logits, axis=2)
+        elif attend:
+            # Keras warns of a softmax over one place.
+            attention = ops.ones(ops.shape(x)[:3], "float32")
         if attend:
-            attention = _attention(x, query, encoding)
-            context = _attended(x, attention, encoding)
-            outputs.append(context)
+            outputs.append(_attended(x, attention, encoding))
             residuals.append(attention)
         if steps:
-            outputs.append(_step_mean(x, encoding))
+            outputs.append(_step_mean(x, encoding) if mean is None else mean)
         return tuple(outputs), tuple(residuals)
 
     def backward(residuals, gradients):
@@ -100,16 +104,20 @@ def _summaries(attend, encoded, steps, compiled):
     return with_backward(forward, backward, compiled)
 
 
-def _attention(x, query, encoding):
-    """Softmax over space of `x' . query`: float32 (B, T, HW)."""
-    if x.shape[2] == 1:
-        # Keras warns of a softmax over one place.
-        return ops.ones(ops.shape(x)[:3], "float32")
-    rows = ops.reshape(x, (-1, x.shape[-1]))
-    logits = ops.reshape(ops.matmul(rows, query[:, None]), ops.shape(x)[:3])
+def _projections(x, query, encoding, steps):
+    """`x' . query`, float32 (B, T, HW), and if asked for the mean of each step, (B, T)."""
+    # Both are sums over the channels: one pass over x and not two.
+    columns = ops.stack([query, ops.ones_like(query)][: 1 + steps], axis=1)
+    found = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), columns)
+    found = ops.cast(ops.reshape(found, (*ops.shape(x)[:3], -1)), "float32")
+    logits, mean = found[..., 0], None
     if encoding is not None:
-        logits = logits + ops.matmul(encoding, query)
-    return ops.softmax(ops.cast(logits, "float32"), axis=2)
+        logits = logits + ops.cast(ops.matmul(encoding, query), "float32")
+    if steps:
+        mean = ops.mean(found[..., 1], axis=2) / x.shape[-1]
+        if encoding is not None:
+            mean = mean + ops.mean(ops.cast(encoding, "float32"), axis=(1, 2))
+    return logits, mean
 
 
 def _attended(x, attention, encoding):

@@ -15,7 +15,7 @@ from libraries import ours  # noqa: E402
 
 
 def test_the_command_line():
-    assert peers.parse([]).what == ["network", "layer"]
+    assert peers.parse([]).what == ["network", "layer", "memory"]
     assert peers.parse(["layer", "--neurons", "8", "16"]).neurons == [8, 16]
     with pytest.raises(SystemExit):
         peers.parse(["weather"])

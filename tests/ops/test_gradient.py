@@ -76,3 +76,13 @@ def test_an_error_of_the_forward_comes_out():
     function = with_backward(forward, lambda saved, g: (g,))
     with pytest.raises(ArithmeticError, match="from the forward pass"):
         function(ops.convert_to_tensor(X))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="compiled by TensorFlow")
+def test_what_passes_through_a_compiled_function_is_not_copied():
+    from keras_staa.ops.gradient import _xla
+
+    x, y = (ops.convert_to_tensor(X + i) for i in range(2))
+    double, same, nothing = _xla(lambda x, pair: (2.0 * x, (pair[0], x), None))(x, (y, x))[:3]
+    np.testing.assert_array_equal(double, 2 * X)
+    assert same[0] is y and same[1] is x and nothing is None
