@@ -1,4 +1,4 @@
-"""Random start values of weights."""
+"""Start values of weights."""
 
 import math
 
@@ -32,6 +32,27 @@ class VarianceScaling(keras.initializers.VarianceScaling):
         values = deviation * _DRAWS[self.distribution](_generator(self.seed), shape)
         # One conversion to float32 first: NumPy does not know bfloat16.
         return ops.cast(values.astype("float32"), dtype or keras.config.floatx())
+
+
+@keras.saving.register_keras_serializable("keras_staa")
+class Constant(keras.initializers.Constant):
+    """`keras.initializers.Constant`, made by NumPy: JAX compiles a program for each shape else.
+
+    Args:
+        value: a number.
+
+    Example:
+
+    >>> [float(value) for value in Constant(0.5)((2,))]
+    [0.5, 0.5]
+    """
+
+    def __call__(self, shape, dtype=None, layout=None):
+        values = np.full(shape, self.value, "float32")
+        return ops.cast(values, dtype or keras.config.floatx())
+
+
+ZEROS, ONES = Constant(0.0), Constant(1.0)
 
 
 def glorot_uniform(seed=None):

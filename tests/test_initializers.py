@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_staa import STAAVGG
-from keras_staa.initializers import VarianceScaling
+from keras_staa.initializers import Constant, VarianceScaling
 
 SHAPES = [(3, 3, 64, 96), (200, 150), (20000,)]
 KINDS = [
@@ -65,3 +65,12 @@ def test_low_precision_and_configuration():
         ops.convert_to_numpy(draw((8, 8))),
         rtol=8e-3,
     )
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+def test_a_constant_is_that_of_keras(dtype):
+    made = (c(0.3) for c in (Constant, keras.initializers.Constant))
+    got, wanted = (initializer((2, 3), dtype) for initializer in made)
+    assert keras.backend.standardize_dtype(got.dtype) == (dtype or "float32")
+    got, wanted = (ops.convert_to_numpy(ops.cast(v, "float32")) for v in (got, wanted))
+    np.testing.assert_array_equal(got, wanted)

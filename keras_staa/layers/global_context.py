@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_staa import checks
-from keras_staa.initializers import glorot_uniform
+from keras_staa.initializers import ONES, ZEROS, glorot_uniform
 from keras_staa.ops import modulate, summaries
 
 EPSILON = 1e-3
@@ -58,11 +58,11 @@ class GlobalContext(keras.layers.Layer):
 
         self.key = weight("key", (channels, 1), glorot_uniform())
         self.squeeze = weight("squeeze", (channels, hidden), glorot_uniform())
-        self.squeeze_bias = weight("squeeze_bias", (hidden,), "zeros")
-        self.gamma = weight("gamma", (hidden,), "ones")
-        self.beta = weight("beta", (hidden,), "zeros")
-        self.excite = weight("excite", (hidden, channels), "zeros")
-        self.excite_bias = weight("excite_bias", (channels,), "zeros")
+        self.squeeze_bias = weight("squeeze_bias", (hidden,), ZEROS)
+        self.gamma = weight("gamma", (hidden,), ONES)
+        self.beta = weight("beta", (hidden,), ZEROS)
+        self.excite = weight("excite", (hidden, channels), ZEROS)
+        self.excite_bias = weight("excite_bias", (channels,), ZEROS)
 
     def query(self):
         """The kernel of the key convolution: tensor (C,)."""

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_staa import checks, surrogates
+from keras_staa.initializers import Constant
 from keras_staa.ops import neuron, scale_of
 
 RESETS = ("hard", "soft")
@@ -86,11 +87,9 @@ class LIF(keras.layers.Layer):
             # An optimizer's steps are smaller than bfloat16 shows.
             kind = {"shape": (channels,), "dtype": "float32", "autocast": False}
             self.decay_weight = self.add_weight(
-                name="decay", initializer=_constant(self.decay), **kind
+                name="decay", initializer=Constant(self.decay), **kind
             )
-            self.gain_weight = self.add_weight(
-                name="gain", initializer=_constant(self.gain), **kind
-            )
+            self.gain_weight = self.add_weight(name="gain", initializer=Constant(self.gain), **kind)
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -134,7 +133,3 @@ class LIF(keras.layers.Layer):
             "detach_reset": self.detach_reset,
             "surrogate": surrogates.serialize(self.surrogate),
         }
-
-
-def _constant(value):
-    return keras.initializers.Constant(value)

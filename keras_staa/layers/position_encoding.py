@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_staa import checks
+from keras_staa.initializers import ZEROS
 from keras_staa.ops import axial_encoding
 
 KINDS = ("axial", "full", "sinusoidal")
@@ -46,12 +47,12 @@ class PositionEncoding(keras.layers.Layer):
         t, h, w, c = input_shape[1:]
         if self.kind == "axial":
             self.axes = [
-                self.add_weight(name=name, shape=(size, c), initializer="zeros")
+                self.add_weight(name=name, shape=(size, c), initializer=ZEROS)
                 for name, size in (("steps", t), ("rows", h), ("columns", w))
             ]
         elif self.kind == "full":
             self.embedding = self.add_weight(
-                name="embedding", shape=(t, h, w, c), initializer="zeros"
+                name="embedding", shape=(t, h, w, c), initializer=ZEROS
             )
         else:
             self.table = _sinusoidal(t, h, w, c)

@@ -5,7 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_staa import checks
-from keras_staa.initializers import glorot_uniform
+from keras_staa.initializers import ZEROS, glorot_uniform
 from keras_staa.ops import modulate, summaries
 
 # With fewer hidden units than this a short sequence could not be gated freely.
@@ -52,9 +52,9 @@ class StepAttention(keras.layers.Layer):
             )
 
         self.squeeze = weight("squeeze", (steps, hidden), glorot_uniform())
-        self.squeeze_bias = weight("squeeze_bias", (hidden,), "zeros")
-        self.excite = weight("excite", (hidden, steps), "zeros")
-        self.excite_bias = weight("excite_bias", (steps,), "zeros")
+        self.squeeze_bias = weight("squeeze_bias", (hidden,), ZEROS)
+        self.excite = weight("excite", (hidden, steps), ZEROS)
+        self.excite_bias = weight("excite_bias", (steps,), ZEROS)
 
     def masks(self):
         """For each hidden unit the steps it may read and those it may act on, as 0 and 1.

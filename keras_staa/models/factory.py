@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from keras_staa import checks
-from keras_staa.initializers import VarianceScaling
+from keras_staa.initializers import ONES, ZEROS, VarianceScaling
 from keras_staa.layers import (
     LIF,
     STAA,
@@ -171,7 +171,15 @@ def convolution(x, filters, kernel, strides, name, per_step=True):
         kernel_initializer=VarianceScaling(2.0, "fan_out", "untruncated_normal"),
         name=f"{name}_conv",
     )
-    norm = BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")
+    norm = BatchNormalization(
+        momentum=0.9,
+        epsilon=1e-5,
+        beta_initializer=ZEROS,
+        gamma_initializer=ONES,
+        moving_mean_initializer=ZEROS,
+        moving_variance_initializer=ONES,
+        name=f"{name}_bn",
+    )
     return each_step(norm, each_step(conv, x, per_step), per_step)
 
 
@@ -239,7 +247,11 @@ def _head(x, arguments):
         return MeanOverSteps(name="mean_over_steps", **precise)(x) if arguments.pooling else x
     initializer = VarianceScaling(1.0, "fan_in", "untruncated_normal")
     x = layers.Dense(
-        arguments.classes, kernel_initializer=initializer, name="predictions", **precise
+        arguments.classes,
+        kernel_initializer=initializer,
+        bias_initializer=ZEROS,
+        name="predictions",
+        **precise,
     )(x)
     if arguments.step_logits:
         return x

@@ -4,7 +4,7 @@ import json
 
 import keras
 
-from keras_staa import checks, presets
+from keras_staa import checks, presets, weight_files
 from keras_staa.models.transfer import transfer
 
 # Other values of these would make other weights. The rest may differ from the preset's.
@@ -31,7 +31,7 @@ def load(create, given, full):
     weights = given.pop("weights")
     if str(weights).endswith(".weights.h5"):
         model = create(**given)
-        model.load_weights(str(weights))
+        weight_files.load(model, weights)
         return model
     try:
         folder = presets.find(weights)
@@ -63,10 +63,10 @@ def load(create, given, full):
         wanted["input_shape"] = (given["steps"], *stored["input_shape"][1:])
     target = create(**wanted)
     if all(_equal(wanted[name], stored[name]) for name in SHAPING):
-        target.load_weights(str(file))
+        weight_files.load(target, file)
         return target
     source = create(**stored)
-    source.load_weights(str(file))
+    weight_files.load(source, file)
     transfer(source, target, foreign)
     return target
 

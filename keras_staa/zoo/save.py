@@ -8,14 +8,12 @@ import tempfile
 import keras
 import numpy as np
 
-from keras_staa import checks, presets
+from keras_staa import checks, presets, weight_files
 from keras_staa.models.factory import recorded_arguments
 
 # What a preset does not keep: where the network came from, the caller's tensors, and how training
 # uses memory.
 DROPPED = ("weights", "input_tensor", "name", "remat")
-# A compressed weight has a table of its chunks, which is larger than this.
-SMALL = 4096
 
 
 def save(
@@ -117,39 +115,10 @@ def write_weights(model, path, dtype):
     Raises:
         ValueError: if a weight is too large for float16.
     """
-    import h5py
-
     with tempfile.TemporaryDirectory() as folder:
         plain = pathlib.Path(folder) / "plain.weights.h5"
         model.save_weights(plain)
-        with h5py.File(plain) as source, h5py.File(path, "w") as target:
-            target.attrs.update(source.attrs)
-
-            def copy(name, item):
-                # A compiled model's file has its optimizer's state as well.
-                if name.split("/")[0] == "optimizer":
-                    return
-                if isinstance(item, h5py.Group):
-                    new = target.require_group(name)
-                else:
-                    values = item[()]
-                    if np.issubdtype(values.dtype, np.floating):
-                        values = _cast(name, values, dtype)
-                    large = values.nbytes > SMALL
-                    packing = {"compression": "gzip", "shuffle": True} if large else {}
-                    # Without times the same weights make the same file.
-                    new = target.create_dataset(name, data=values, track_times=False, **packing)
-                new.attrs.update(item.attrs)
-
-            source.visititems(copy)
-
-
-def _cast(name, values, dtype):
-    with np.errstate(over="ignore"):
-        cast = values.astype(dtype)
-    if not np.isfinite(cast).all():
-        raise ValueError(f"Weight {name} has values that {dtype} cannot hold. Use dtype='float32'.")
-    return cast
+        weight_files.rewrite(plain, path, dtype)
 
 
 def _origin(model):
