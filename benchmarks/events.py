@@ -45,10 +45,9 @@ def with_tonic(folder, cache):
     return cached
 
 
-def with_keras_staa(folder, cache, processes):
-    return data.events(
-        folder, STEPS, batch_size=BATCH, cache_dir=cache, processes=processes, verbose=False
-    )
+def with_keras_staa(folder, cache, processes, augment=None):
+    options = {"cache_dir": cache, "processes": processes, "augment": augment, "verbose": False}
+    return data.events(folder, STEPS, batch_size=BATCH, **options)
 
 
 WAYS = {
@@ -85,7 +84,7 @@ def main():
     count = len(Recordings(arguments.folder, None))
     rng = np.random.default_rng(0)
     built, read = {name: [] for name in WAYS}, {name: [] for name in WAYS}
-    from_disk = []
+    from_disk, augmented = [], []
     for _ in range(arguments.rounds):
         for name, way in WAYS.items():
             with tempfile.TemporaryDirectory() as cache:
@@ -97,6 +96,8 @@ def main():
                     # As of a data set too large for memory.
                     dataset._counts = None
                     from_disk.append(rate(count, read_frames, dataset, rng)[1])
+                    strong = with_keras_staa(arguments.folder, cache, 1, augment="strong")
+                    augmented.append(rate(count, read_frames, strong, rng)[1])
     middle = {name: statistics.median(speeds) for name, speeds in built.items()}
     base = next(iter(middle.values()))
     print(f"{count} recordings, T = {STEPS}, batches of {BATCH}, {arguments.rounds} rounds\n")
@@ -106,6 +107,7 @@ def main():
         speeds = f"{statistics.median(read[name]):,.0f}"
         print(f"| {name} | {middle[name]:,.0f} | {middle[name] / base:.1f} | {speeds} |")
     print(f"| keras_staa, read from the file | | | {statistics.median(from_disk):,.0f} |")
+    print(f"| keras_staa, augment='strong' | | | {statistics.median(augmented):,.0f} |")
 
 
 if __name__ == "__main__":

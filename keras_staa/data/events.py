@@ -46,7 +46,9 @@ def events(
 
     The same arguments give the same batches with the same augmentation, in the same order; each
     epoch differs from the one before. What is drawn for a batch follows from `seed`, the epoch and
-    the batch's place alone, with any number of workers.
+    the batch's place alone, on every backend and with any number of workers. `fit` takes the
+    batches in an order of its own, which Python's `random` draws, unless it is given
+    `shuffle=False`.
 
     Splits are made of recordings, so that the windows of one are never in two of them:
 
@@ -78,7 +80,9 @@ def events(
         batch_size: positive integer.
         augment: None, the name of a policy (`"shift"`, `"standard"`, `"strong"`, see
             `keras_staa.data.event_augment.pipeline`), a layer for frames (`FrameFlip`, `FrameRoll`,
-            `FrameRotation`, `FrameCutout`, `FrameMixUp`, `TimeShift`), or a list of them.
+            `FrameRotation`, `FrameCutout`, `FrameMixUp`, `TimeShift`), one of `RandomFlip`,
+            `RandomTranslation`, `RandomRotation`, `RandomZoom` and `RandomShear` of `keras.layers`,
+            or a list of such layers.
         shuffle: boolean. By default True where `split` starts with `"train"`.
         seed: non-negative integer, of the order and the augmentation.
         one_hot: boolean. If True, labels are one-hot floats, as mixup needs them.
@@ -128,7 +132,7 @@ def events(
         "use_multiprocessing": checks.boolean("use_multiprocessing", use_multiprocessing),
         "max_queue_size": checks.positive_int("max_queue_size", max_queue_size),
     }
-    event_augment.standardize(augment, (1, 1, 1, 2), one_hot)
+    layers_for = event_augment.standardize(augment, one_hot, use_multiprocessing)
 
     found = event_sources.find(source, data_dir)
     if split is None:
@@ -168,7 +172,7 @@ def events(
         cache,
         found.classes,
         {"source": found.name, **parameters, **fingerprints},
-        augment=event_augment.standardize(augment, cache.shape, one_hot),
+        augment=layers_for(cache.shape),
         shuffle=shuffle,
         **batches,
     )

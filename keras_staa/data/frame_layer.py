@@ -6,9 +6,17 @@ import numpy as np
 # Not exported, but the path Keras' documentation gives for layers that also run in tf.data.
 from keras.src.layers.preprocessing.data_layer import DataLayer
 
+from keras_staa import checks
+
 
 class FrameLayer(DataLayer):
-    """A layer for frames; its `change` is written once for backends and NumPy."""
+    """A layer for frames; its `change` is written once for backends and NumPy.
+
+    Attributes:
+        moves: boolean, whether each pixel of the output is one of the input's, or empty.
+    """
+
+    moves = True
 
     def __init__(self, seed=None, **kwargs):
         super().__init__(**kwargs)
@@ -20,12 +28,7 @@ class FrameLayer(DataLayer):
 
     def call(self, frames, training=True):
         frames = self.backend.cast(frames, self.compute_dtype)
-        rank = len(frames.shape)
-        if rank != 5:
-            raise ValueError(
-                f"Input of layer '{self.name}' must have rank 5 (batch, steps, height, width, "
-                f"channels). Received: shape={tuple(frames.shape)}"
-            )
+        checks.input_shape(self, frames.shape, "bthwc")
         if not training:
             return frames
         seed = self._get_seed_generator(self.backend._backend)
@@ -86,13 +89,28 @@ def whole(backend, batch, most, seed):
     return backend.cast(floor, "int32") - most
 
 
+def gathered(backend, frames, places, axes):
+    """Parts of frames, such as pixels, from their places among all there are.
+
+    Args:
+        backend: a backend of Keras, or `NUMPY`.
+        frames: array or tensor `(batch, steps, height, width, channels)`.
+        places: integers, as many as there are parts.
+        axes: how many of the last axes of `frames` make a part.
+
+    Returns:
+        As `frames`.
+    """
+    numpy, shape = backend.numpy, backend.shape(frames)
+    flat = numpy.reshape(frames, (-1, *shape[-axes:]))
+    return numpy.reshape(numpy.take(flat, numpy.reshape(places, (-1,)), axis=0), shape)
+
+
 def picked(backend, frames, source):
     """Each pixel from its source, a place in the frame: source is (batch, height, width)."""
     numpy = backend.numpy
-    batch, steps, height, width, channels = backend.shape(frames)
+    batch, steps, height, width, _ = backend.shape(frames)
     first = ranged(backend, batch * steps) * (height * width)
     first = numpy.reshape(first, (batch, steps, 1))
     places = first + numpy.reshape(source, (batch, 1, height * width))
-    flat = numpy.reshape(frames, (batch * steps * height * width, channels))
-    pixels = numpy.take(flat, numpy.reshape(places, (-1,)), axis=0)
-    return numpy.reshape(pixels, (batch, steps, height, width, channels))
+    return gathered(backend, frames, places, axes=1)

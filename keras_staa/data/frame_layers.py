@@ -11,7 +11,7 @@ import math
 import keras
 
 from keras_staa import checks
-from keras_staa.data.frame_layer import FrameLayer, picked, ranged, whole
+from keras_staa.data.frame_layer import FrameLayer, gathered, picked, ranged, whole
 
 
 @keras.saving.register_keras_serializable("keras_staa")
@@ -182,16 +182,12 @@ class TimeShift(FrameLayer):
 
     def change(self, backend, frames, labels, seed):
         numpy = backend.numpy
-        batch, steps, height, width, channels = backend.shape(frames)
+        batch, steps = backend.shape(frames)[:2]
         shift = whole(backend, batch, self.steps, seed)[:, :, 0]
         source = ranged(backend, steps)[None] - shift
         known = (source >= 0) & (source < steps)
         places = ranged(backend, batch)[:, None] * steps + numpy.where(known, source, 0)
-        flat = numpy.reshape(frames, (batch * steps, height, width, channels))
-        moved = numpy.reshape(
-            numpy.take(flat, numpy.reshape(places, (-1,)), axis=0),
-            (batch, steps, height, width, channels),
-        )
+        moved = gathered(backend, frames, places, axes=3)
         known = known[:, :, None, None, None]
         return numpy.where(known, moved, numpy.zeros_like(moved)), labels
 
@@ -221,6 +217,8 @@ class FrameMixUp(FrameLayer):
         Zhang et al., mixup: Beyond Empirical Risk Minimization, 2018,
         https://arxiv.org/abs/1710.09412
     """
+
+    moves = False
 
     def __init__(self, alpha=0.2, seed=None, **kwargs):
         super().__init__(seed, **kwargs)

@@ -24,7 +24,7 @@ _BATCH = 32
 
 def measured(addresses, tables, sensor_size, processes):
     """Yields (index, (sensor size, stated)) of each recording, in any order."""
-    if processes == 1 or not _portable(tables):
+    if _alone(addresses, tables, processes):
         for index, address in enumerate(addresses):
             yield index, frame_worker.measure(address, tables, sensor_size)
         return
@@ -33,7 +33,7 @@ def measured(addresses, tables, sensor_size, processes):
 
 def converted(addresses, tables, plan, processes):
     """Yields (index, piece), see `frame_worker.convert`; the pieces of a recording in order."""
-    if processes == 1 or not _portable(tables):
+    if _alone(addresses, tables, processes):
         for index, address in enumerate(addresses):
             for piece in frame_worker.convert(address, tables, plan):
                 yield index, piece
@@ -78,6 +78,10 @@ def _sizes(source, recordings, processes):
     return [found[index] for index in range(len(addresses))]
 
 
+def _alone(addresses, tables, processes):
+    return min(processes, len(addresses)) <= 1 or not _portable(tables)
+
+
 def _portable(tables):
     """Whether another process can have the data sets: not those of the caller's own program."""
     try:
@@ -118,12 +122,12 @@ def _parallel(work, addresses, tables, argument, processes):
             put(error)
         put(None)
 
+    running = min(processes, len(addresses))
     with contextlib.ExitStack() as stack:
-        for _ in range(processes):
+        for _ in range(running):
             worker = stack.enter_context(_Worker(alone=not tables))
             threading.Thread(target=feed, args=(worker,), daemon=True).start()
         stack.callback(stop.set)
-        running = processes
         while running:
             answer = answers.get()
             if isinstance(answer, Exception):

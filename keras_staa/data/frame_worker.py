@@ -80,6 +80,8 @@ class _of_tonic(list):
         if not set("xytp") <= set(names):
             wanted = "be a structured array with x, y, t and p; give a data set without transforms"
             shared.reject(name, wanted, f"{type(events).__name__} with fields {names}")
+        # ASL-DVS comes as one column.
+        events = events[:, 0] if events.ndim == 2 and events.shape[1] == 1 else events
         columns = tuple(events[field] for field in "xytp")
         super().__init__(order.ordered(name, shared.checked(name, [columns], sensor_size)))
         self.stated = sensor_size is not None

@@ -7,6 +7,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 
@@ -16,7 +17,13 @@ import numpy as np
 import pytest
 
 from keras_staa import data
-from keras_staa.data import event_sources, frame_journal, frames
+from keras_staa.data import (
+    event_batches,
+    event_sources,
+    frame_cache,
+    frame_journal,
+    frames,
+)
 from tests.data.formats import files
 
 CLASSES = ("2", "10", "cat")
@@ -128,6 +135,58 @@ def test_several_workers_give_the_batches_of_one(read, processes, memory, monkey
         alone.on_epoch_end()
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_layers_of_keras_move_all_steps_of_a_sample_alike(read, workers):
+    layers = {
+        "flip": keras.layers.RandomFlip("horizontal", seed=1),
+        "translation": keras.layers.RandomTranslation(
+            0.1, 0.1, fill_mode="constant", interpolation="nearest", seed=1
+        ),
+    }
+    plain, _ = joined(read(shuffle=False))
+    for name, layer in layers.items():
+        dataset = read(shuffle=False, augment=layer, workers=workers)
+        epochs = []
+        for _ in range(4):
+            epochs.append(joined(dataset)[0])
+            np.testing.assert_array_equal(joined(dataset)[0], epochs[-1])
+            dataset.on_epoch_end()
+        drawn = set()
+        for found in epochs:
+            for sample, one in zip(found, plain, strict=True):
+                if name == "flip":
+                    possible = {True: one[:, :, ::-1], False: one}
+                else:
+                    wide = np.pad(one, ((0, 0), (4, 4), (4, 4), (0, 0)))
+                    possible = {
+                        (y, x): wide[:, 4 - y : 38 - y, 4 - x : 38 - x]
+                        for y in range(-4, 5)
+                        for x in range(-4, 5)
+                    }
+                drawn.add(next(k for k, v in possible.items() if np.array_equal(sample, v)))
+        assert len(drawn) == 2 if name == "flip" else len(drawn) > 10
+
+
+def test_locks_are_removed_and_still_lock(tmp_path):
+    path, inside, most = tmp_path / "a.lock", [], []
+
+    def work():
+        for _ in range(100):
+            with frame_cache._alone(path):
+                inside.append(1)
+                time.sleep(0.0002)
+                most.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(most) == {1} and len(most) == 400
+    assert not path.exists()
+
+
 def test_pickled_data_set_reads_the_file_anew(read):
     dataset = read()
     packed = pickle.dumps(dataset)
@@ -145,8 +204,40 @@ def test_fit_evaluate_and_predict(read):
     train = read(batch_size=5, augment="strong")
     history = model.fit(train, validation_data=read(shuffle=False), epochs=2, verbose=0)
     assert np.isfinite(history.history["val_loss"]).all()
-    assert train._epoch >= 2  # One more where Keras builds the model with a first batch.
     assert model.predict(read(shuffle=False), verbose=0).shape == (12, 3)
+
+
+@pytest.mark.parametrize("built", [True, False])
+def test_fit_draws_the_same_on_every_backend(read, built, monkeypatch):
+    """Some backends build the model with a first batch; the draws of the epochs are the same."""
+    seen = [[]]
+
+    class Noted(event_batches.Frames):
+        def __getitem__(self, index):
+            batch = super().__getitem__(index)
+            seen[-1].append((index, batch))
+            return batch
+
+        def on_epoch_end(self):
+            super().on_epoch_end()
+            seen.append([])
+
+    # The function of this name hides its module.
+    monkeypatch.setattr(sys.modules["keras_staa.data.events"], "Frames", Noted)
+    arguments = {"batch_size": 5, "augment": "strong", "seed": 3}
+    layers = [keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")]
+    model = keras.Sequential([keras.Input((3, 34, 34, 2))] * built + layers)
+    model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(read(**arguments), epochs=2, shuffle=False, verbose=0)
+    epochs = seen[1:3]
+    monkeypatch.undo()
+    alone = read(**arguments)
+    for epoch in epochs:
+        alone.on_epoch_end()
+        assert [index for index, _ in epoch] == [0, 1, 2]
+        for index, batch in epoch:
+            for a, b in zip(batch, alone[index], strict=True):
+                np.testing.assert_array_equal(a, b)
 
 
 def test_works_without_tensorflow(folder, tmp_path):
@@ -203,7 +294,7 @@ def test_natural_order_of_names(read, tmp_path):
 
 def test_the_cache_is_used_again_and_never_for_something_else(read, tmp_path, folder):
     read()
-    (path,) = (tmp_path / "cache").glob("*.h5")
+    (path,) = (tmp_path / "cache").iterdir()
     made = path.stat().st_mtime_ns
     read(batch_size=7, augment="standard", seed=9)
     assert path.stat().st_mtime_ns == made and caches(tmp_path) == [".h5"]
@@ -493,7 +584,11 @@ def test_names_stand_for_the_classes_of_tonic(read, monkeypatch):
         ({"stride": 1}, "`stride` must be None without `window`"),
         ({"window": 1e-6}, "a microsecond for each step"),
         ({"augment": "mirror"}, "`augment` must be one of"),
-        ({"augment": keras.layers.RandomFlip()}, "`augment` must be None, one of"),
+        ({"augment": keras.layers.RandomContrast(0.1)}, "`augment` must be .*'RandomFlip', 'R"),
+        (
+            {"augment": keras.layers.RandomFlip(), "use_multiprocessing": True},
+            "`use_multiprocessing` must be False with layers of keras.layers",
+        ),
         ({"augment": data.FrameMixUp()}, "`one_hot` must be True"),
         ({"seed": -1}, "`seed` must be a non-negative integer"),
         ({"batch_size": 0}, "`batch_size` must be a positive integer"),

@@ -97,6 +97,16 @@ def test_rotation_by_every_angle_is_about_the_centre_and_to_the_nearest_pixel(wa
     assert len(set(found)) > 100
 
 
+@pytest.mark.parametrize("dtype, channels", [("uint16", 2), ("float32", 2), ("uint8", 3)])
+@pytest.mark.parametrize("name", LAYERS)
+def test_counts_of_any_dtype_move_alike(name, dtype, channels):
+    frames = np.repeat(sample()[None], 20, 0)
+    frames = np.concatenate([frames, frames[..., :1]], axis=-1)[..., :channels].astype(dtype)
+    found = in_numpy(LAYERS[name](1), frames)
+    wanted = in_numpy(LAYERS[name](1), np.repeat(sample()[None], 20, 0))
+    np.testing.assert_array_equal(found[..., :2], wanted)
+
+
 @pytest.mark.parametrize("way", [on_backend, in_numpy])
 def test_mixup_is_a_share_of_two_samples_and_of_their_labels(way):
     frames = np.stack([np.full(SHAPE, k) for k in range(1, 9)]).astype("uint8")

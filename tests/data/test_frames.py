@@ -1,5 +1,7 @@
 """Frames of events, against frames counted by hand and those of tonic."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -152,3 +154,25 @@ def test_real_recordings_have_the_frames_of_tonic(tmp_path):
         events = tonic.io.read_mnist_file(path, dtype=tonic.datasets.NMNIST.dtype)
         np.testing.assert_array_equal(formats.read(path).events["t"], events["t"])
         assert_those_of_tonic(formats.read(path).events, 10)
+
+
+@pytest.mark.parametrize("window", [None, 40])
+@pytest.mark.parametrize("by", ["time", "count"])
+def test_pieces_make_the_frames_of_the_whole(by, window, monkeypatch):
+    chosen = plan(3, by, window=window, stride=window and 25)
+    made = [files.events(100)[:60], files.events(100)[60:]]
+    whole = list(frames.samples(made, chosen))
+    monkeypatch.setattr(frames, "_PIECE", 7)
+    for (start, a), (again, b) in zip(frames.samples(made, chosen), whole, strict=True):
+        assert start == again
+        np.testing.assert_array_equal(a, b)
+
+
+def test_counting_takes_memory_for_a_piece_alone():
+    made = files.events(1_000_000)
+    tracemalloc.start()
+    try:
+        list(frames.samples([made], plan(3)))
+        assert tracemalloc.get_traced_memory()[1] < made.nbytes
+    finally:
+        tracemalloc.stop()

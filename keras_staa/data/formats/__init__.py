@@ -28,6 +28,8 @@ FORMATS = {
 }
 
 _CHUNK = 1_000_000
+# Files are read in smaller pieces: what reading takes besides the events is several times theirs.
+_BLOCK = 2**17
 _MOST_PIXELS = 2**16  # What x and y of `DTYPE` can count.
 
 
@@ -72,7 +74,7 @@ def read(path, sensor_size=None):
     ```
     """
     path, sensor_size = _standardize(path, sensor_size)
-    source = _open(path, _CHUNK, sensor_size)
+    source = _open(path, sensor_size)
     (events,) = ordered(path, checked(path, source.blocks, source.sensor_size, source.fixed))
     stated = source.sensor_size is not None
     return Recording(events, source.sensor_size if stated else _smallest([events]), stated)
@@ -109,10 +111,10 @@ def chunks(path, events=_CHUNK, sensor_size=None):
     """
     path, sensor_size = _standardize(path, sensor_size)
     checks.positive_int("events", events)
-    size = _open(path, events, sensor_size).sensor_size
+    size = _open(path, sensor_size, events).sensor_size
     stated = size is not None
     if not stated:
-        size = _smallest(checked(path, _open(path, events, None).blocks, None))
+        size = _smallest(checked(path, _open(path, None, events).blocks, None))
     return Stream(path, size, stated, events)
 
 
@@ -139,7 +141,7 @@ class Stream:
     events: int
 
     def __iter__(self):
-        source = _open(self.path, self.events, self.sensor_size)
+        source = _open(self.path, self.sensor_size, self.events)
         blocks = checked(self.path, source.blocks, self.sensor_size, source.fixed)
         return ordered(self.path, blocks, self.events)
 
@@ -160,7 +162,7 @@ def _standardize(path, sensor_size):
     return path, sensor_size
 
 
-def _open(path, events, sensor_size):
+def _open(path, sensor_size, events=_CHUNK):
     """The `Source` of a file, with the size that holds: the caller's, if the file allows it."""
     suffix = pathlib.Path(path).suffix.lower()
     if suffix not in FORMATS:
@@ -168,7 +170,7 @@ def _open(path, events, sensor_size):
     with open(path, "rb"):
         pass  # The error of a file that is not there is the same for all formats.
     module = importlib.import_module(f"keras_staa.data.formats.{FORMATS[suffix]}")
-    found, blocks, fixed = module.source(path, events)
+    found, blocks, fixed = module.source(path, min(events, _BLOCK))
     if found and not all(1 <= side <= LONGEST_SIDE for side in found):
         reject(path, f"state a sensor of 1 to {LONGEST_SIDE} pixels a side", f"{found}")
     if sensor_size and found and fixed and found != sensor_size:

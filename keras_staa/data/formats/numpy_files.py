@@ -22,6 +22,12 @@ def source(path, events):
     Raises:
         ValueError: if the file is damaged or has no x, y, t and p.
     """
+    arrays = _arrays(path)
+    size, parts = columns.sensor_size(path, arrays), _parts(path, arrays)
+    return shared.Source(size, _blocks(path, parts, events))
+
+
+def _arrays(path):
     with open(path, "rb") as file:
         magic = file.read(6)
     try:
@@ -41,8 +47,7 @@ def source(path, events):
         # What is no array in a zip file comes as bytes.
         if not isinstance(array, np.ndarray):
             shared.reject(path, "hold arrays alone", f"{name} without the mark of one")
-    parts = _parts(path, arrays)
-    return shared.Source(columns.sensor_size(path, arrays), _blocks(parts, events))
+    return arrays
 
 
 def _parts(path, arrays):
@@ -57,8 +62,11 @@ def _parts(path, arrays):
     shared.reject(path, f"have fields or arrays {columns.wanted()}", f"{here}")
 
 
-def _blocks(parts, events):
+def _blocks(path, parts, events):
     # Of different lengths only in a file that is refused as soon as it is checked.
     total = max((len(part) for part in parts if part.ndim), default=1)
     for start in range(0, total, events):
         yield tuple(part[start : start + events] if part.ndim else part for part in parts)
+        if isinstance(parts[0], np.memmap):
+            # A map keeps all that was read of it in memory.
+            parts = _parts(path, _arrays(path))

@@ -61,6 +61,19 @@ def test_file_is_read_in_bounded_memory(name, megabytes, tmp_path):
     assert peak < MOST
 
 
+def test_what_was_read_of_a_mapped_file_leaves_memory(tmp_path):
+    if not os.path.exists("/proc/self/smaps"):
+        pytest.skip("no /proc/self/smaps on this system")
+    path = tmp_path / "a.npy"
+    np.save(path, ascending(0, 8_000_000))
+    most = 0
+    for _ in formats.chunks(path, EVENTS, sensor_size=(34, 34)):
+        with open("/proc/self/smaps") as file:
+            of_file = file.read().split(f"{path}\n")[1:]
+        most = max([most, *(int(text.split("Rss:")[1].split()[0]) for text in of_file)])
+    assert most < 20 * 1024 < path.stat().st_size / 1024
+
+
 def ascending(start, count):
     made = np.zeros(count, formats.DTYPE)
     made["t"] = np.arange(start, start + count)
