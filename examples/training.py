@@ -103,7 +103,7 @@ def publish(model, args, test, *, data_set, class_names, split, unit, **training
     network = keras_staa.models.FACTORIES[name](**{**recorded, "weights": None, **read_out})
     network.set_weights(model.get_weights())
     script = f"examples/{pathlib.Path(sys.argv[0]).name}"
-    places = ("out", "data", "data_dir", "weights")
+    places = ("out", "data", "data_dir", "cache_dir", "weights")
     training = {
         "command": " ".join(["python", script, *_portable(sys.argv[1:])]),
         "backend": f"{keras.backend.backend()}, Keras {keras.__version__}",
@@ -156,7 +156,12 @@ def _whole_history(args):
 
 def _portable(argv):
     """The command line, with placeholders for where this machine keeps its files."""
-    places = {"--out": "OUT", "--data": "DATA", "--data-dir": "DIR", "--weights": "START"}
-    places["--cache-dir"] = "CACHE"
+    places = {
+        "--out": "OUT",
+        "--data": "DATA",
+        "--data-dir": "DIR",
+        "--cache-dir": "CACHE",
+        "--weights": "START",
+    }
     words = [places.get(before, word) for before, word in zip(["", *argv], argv, strict=False)]
     return [shlex.quote(word) for word in words]
