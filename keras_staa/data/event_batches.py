@@ -1,5 +1,8 @@
 """Frames of a cache as batches for `fit`."""
 
+import copy
+import dataclasses
+import hashlib
 import math
 
 import keras
@@ -103,6 +106,50 @@ class Frames(keras.utils.PyDataset):
             draws = (self.seed, self._epoch, 1 + index)
             frames, labels = event_augment.augmented(self.augment, frames, labels, draws)
         return frames.astype("float32", copy=False), labels
+
+    def take(self, indices):
+        """The same data set with some of its samples, such as windows kept apart for validation.
+
+        Args:
+            indices: integers `(samples,)`, places in `cache.labels`; without shuffling their order
+                is that of the samples.
+
+        Returns:
+            A `Frames` that starts at its first epoch. Its fingerprint is of the recordings and the
+            indices, and its description has how many they are.
+
+        Raises:
+            ValueError: if there are none, or one of them is not a place of a sample.
+
+        Example:
+
+        ```python
+        early = train.cache.starts < 10e6  # microseconds
+        part, rest = train.take(np.flatnonzero(early)), train.take(np.flatnonzero(~early))
+        ```
+        """
+        indices, count = np.asarray(indices), len(self.cache.labels)
+        whole = indices.ndim == 1 and indices.size and np.issubdtype(indices.dtype, np.integer)
+        if not whole or indices.min() < 0 or indices.max() >= count:
+            raise ValueError(
+                f"`indices` must be integers (samples,) in [0, {count}), at least one. Received: "
+                f"indices={indices!r}"
+            )
+        names = ("labels", "recordings", "starts", "offsets", "sizes")
+        part = copy.copy(self)
+        part.cache = dataclasses.replace(
+            self.cache, **{name: getattr(self.cache, name)[indices] for name in names}
+        )
+        text = self.fingerprint.encode() + indices.astype("<i8").tobytes()
+        part.fingerprint = hashlib.sha256(text).hexdigest()
+        part.description = {
+            **self.description,
+            "samples": len(indices),
+            "split_fingerprint": part.fingerprint,
+        }
+        part._epoch = 0
+        part._load()
+        return part
 
     def _order(self):
         count = len(self.cache.labels)

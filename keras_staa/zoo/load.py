@@ -46,8 +46,10 @@ def describe(name_or_folder):
 def load(name_or_folder, classes=None, include_top=True, weights=True):
     """A trained network as an ordinary functional `keras.Model`.
 
-    It takes images (B, H, W, C) scaled to [0, 1] and returns probabilities (B, classes), unless
-    its `arguments` say otherwise (see `describe`). The sha256 of the weights is checked.
+    It takes images (B, H, W, C) scaled to [0, 1], or, of recordings of event cameras, frames of
+    counts (B, T, H, W, 2) as `keras_staa.data.events` gives them, and returns probabilities
+    (B, classes), unless its `arguments` say otherwise (see `describe`). The sha256 of the weights
+    is checked.
 
     Args:
         name_or_folder: a canonical name, an alias such as `"cifar10"`, or the path of a folder

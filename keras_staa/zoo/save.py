@@ -154,9 +154,11 @@ def _list(items, indent=""):
 def _card(preset, text):
     lines = [f"# {preset.name}", "", f"{preset.architecture} for {preset.data_set}."]
     if preset.accuracy:
+        shape = preset.arguments["input_shape"]
+        unit = "samples" if shape and len(shape) == 4 else "images"
         lines += [
             "",
-            f"Accuracy: {preset.accuracy.value:.2%} on {preset.accuracy.images} images "
+            f"Accuracy: {preset.accuracy.value:.2%} on {preset.accuracy.images} {unit} "
             f"({preset.accuracy.split}), measured with `{preset.accuracy.measured}`.",
         ]
     lines += ["", f"Time steps: {preset.steps}. Trainable parameters: {preset.parameters}."]

@@ -599,3 +599,29 @@ def test_names_stand_for_the_classes_of_tonic(read, monkeypatch):
 def test_errors_name_the_argument(read, arguments, message):
     with pytest.raises(ValueError, match=message):
         read(**arguments)
+
+
+def test_taken_samples_are_those_of_the_whole(read):
+    whole = read(shuffle=False, batch_size=5)
+    frames, labels = joined(whole)
+    places = np.array([7, 0, 11, 3, 8, 9])
+    part = whole.take(places)
+    assert len(part) == 2 and len(whole) == 3
+    taken, classes = joined(part)
+    np.testing.assert_array_equal(taken, frames[places])
+    np.testing.assert_array_equal(classes, labels[places])
+    names = [whole.cache.names[r] for r in whole.cache.recordings[places]]
+    assert [part.cache.names[r] for r in part.cache.recordings] == names
+    np.testing.assert_array_equal(joined(pickle.loads(pickle.dumps(part)))[0], taken)
+    np.testing.assert_array_equal(joined(part.take([1, 4]))[0], taken[[1, 4]])
+    assert part.description["samples"] == 6 and "samples" not in whole.description
+    others = (whole, whole.take(places[::-1]), whole.take(places[:5]))
+    assert part.fingerprint == part.description["split_fingerprint"]
+    assert part.fingerprint == whole.take(list(places)).fingerprint
+    assert part.fingerprint not in [other.fingerprint for other in others]
+
+
+@pytest.mark.parametrize("indices", [[], [12], [-1], [0.5], [True] * 12, [[0, 1]]])
+def test_what_is_taken_must_be_there(read, indices):
+    with pytest.raises(ValueError, match="`indices` must be integers"):
+        read().take(indices)

@@ -1,0 +1,167 @@
+"""What the training scripts share: their arguments, the optimizer, `fit` that goes on after an
+interruption, and the preset at its end."""
+
+import argparse
+import json
+import pathlib
+import re
+import shlex
+import sys
+import tempfile
+
+import keras
+
+import keras_staa
+
+
+def parser(description, **defaults):
+    """The arguments of every training, with the defaults of this one."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the run")
+    parser.add_argument("--architecture", default="STAAVGG")
+    parser.add_argument("--width", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=2, help="time steps T")
+    parser.add_argument("--no-attention", dest="attention", action="store_false")
+    parser.add_argument("--neuron", type=json.loads, help="arguments of LIF, as JSON")
+    parser.add_argument("--weights", help="preset or folder of one to start from, of any T")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--learning-rate", type=float, default=0.2, help="at the peak")
+    parser.add_argument("--weight-decay", type=float, default=5e-3, help="decoupled")
+    parser.add_argument("--label-smoothing", type=float, default=0.1)
+    parser.add_argument("--augment", default="standard", help="a policy")
+    parser.add_argument("--policy", default="float32", help="or mixed_bfloat16")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.set_defaults(**defaults)
+    return parser
+
+
+def begin(args):
+    """Prepare the folder of the run and the seeds; a run that is done is left alone."""
+    if done := list(args.out.glob(f"*/{keras_staa.presets.DESCRIPTION}")):
+        sys.exit(f"{done[0].parent} is there: this run is done.")
+    args.out.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(args.seed)
+    keras.config.set_dtype_policy(args.policy)
+
+
+def network(args, fresh, **arguments):
+    """A new network, or that of a preset; `fresh` are arguments that a preset knows itself."""
+    create = keras_staa.models.FACTORIES[args.architecture]
+    arguments = {**arguments, "classifier_activation": None}
+    if args.weights:
+        return create(weights=args.weights, **arguments)
+    fresh = {"width": args.width, "attention": args.attention, "neuron": args.neuron, **fresh}
+    return create(**fresh, **arguments)
+
+
+def optimizer(args, batches):
+    """SGD with Nesterov momentum, and decay where it is meant: on the kernels."""
+    warmup = min(2.0, 0.2 * args.epochs)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=args.learning_rate / 25,
+        warmup_target=args.learning_rate,
+        warmup_steps=round(warmup * batches),
+        decay_steps=round((args.epochs - warmup) * batches),
+    )
+    sgd = keras.optimizers.SGD(
+        schedule, momentum=0.9, nesterov=True, weight_decay=args.weight_decay
+    )
+    # Decay would pull M and N to zero, and the scale and shift of a normalisation.
+    sgd.exclude_from_weight_decay(
+        var_names=["bias", "gamma", "beta", "decay", "gain", "steps", "rows", "columns"]
+    )
+    return sgd
+
+
+def fit(model, args, train):
+    """Train a compiled network, from the last finished epoch on."""
+    checkpoint = keras_staa.callbacks.Checkpoint(args.out / "checkpoint")
+    done = checkpoint.restore(model)
+    if isinstance(train, keras.utils.PyDataset):
+        # Its order and its augmentation follow from the number of epochs before.
+        for _ in range(done):
+            train.on_epoch_end()
+    model.fit(
+        train,
+        epochs=args.epochs,
+        initial_epoch=done,
+        shuffle=False,  # `train` is shuffled already
+        callbacks=[
+            keras.callbacks.CSVLogger(args.out / "history.csv", append=True),
+            checkpoint,
+        ],
+        verbose=2,
+    )
+
+
+def publish(model, args, test, *, data_set, class_names, split, unit, **training):
+    """Write the preset, measured with the rounded weights that it holds."""
+    name, recorded = keras_staa.models.recorded_arguments(model)
+    keras.config.set_dtype_policy("float32")
+    read_out = {"step_logits": False, "classifier_activation": "softmax"}
+    network = keras_staa.models.FACTORIES[name](**{**recorded, "weights": None, **read_out})
+    network.set_weights(model.get_weights())
+    script = f"examples/{pathlib.Path(sys.argv[0]).name}"
+    places = ("out", "data", "data_dir", "cache_dir", "weights")
+    training = {
+        "command": " ".join(["python", script, *_portable(sys.argv[1:])]),
+        "backend": f"{keras.backend.backend()}, Keras {keras.__version__}",
+        **{k: v for k, v in vars(args).items() if k not in places},
+        "reported_epoch": args.epochs,
+        **training,
+    }
+    if args.weights:
+        training["start"] = keras_staa.zoo.describe(args.weights)["training"]
+    card = {
+        "data_set": data_set,
+        "class_names": class_names,
+        "training": training,
+        "history": _whole_history(args),
+    }
+    kind = f"{name.removeprefix('STAA').lower()}_w{recorded['width']}_t{_steps(recorded)}"
+    title = f"{kind}." + re.sub(r"\W", "_", data_set).lower()
+    with tempfile.TemporaryDirectory() as folder:
+        draft = keras_staa.zoo.save(network, pathlib.Path(folder) / title, **card)
+        rounded = keras_staa.zoo.load(draft)
+    rounded.compile(loss="categorical_crossentropy", metrics=["accuracy"])
+    value = rounded.evaluate(test, return_dict=True, verbose=0)["accuracy"]
+    count = sum(len(labels) for _, labels in test)
+    print(f"accuracy on {count} {unit} after epoch {args.epochs}: {value:.4f}")
+    accuracy = {
+        "value": round(value, 4),
+        "split": split,
+        "images": count,
+        "measured": "python examples/evaluate.py",
+    }
+    keras_staa.zoo.save(rounded, args.out / title, accuracy=accuracy, **card)
+
+
+def _steps(recorded):
+    shape = recorded["input_shape"]
+    return shape[0] if len(shape) == 4 else recorded["steps"]
+
+
+def _whole_history(args):
+    """The epochs of this run, behind those of the run that it started from."""
+    own = args.out / "history.csv"
+    if not args.weights:
+        return own
+    before = keras_staa.presets.find(args.weights) / keras_staa.presets.HISTORY
+    whole = args.out / "whole_history.csv"
+    _, rows = own.read_text().split("\n", 1)
+    whole.write_text(before.read_text() + rows)
+    return whole
+
+
+def _portable(argv):
+    """The command line, with placeholders for where this machine keeps its files."""
+    places = {
+        "--out": "OUT",
+        "--data": "DATA",
+        "--data-dir": "DIR",
+        "--cache-dir": "CACHE",
+        "--weights": "START",
+    }
+    words = [places.get(before, word) for before, word in zip(["", *argv], argv, strict=False)]
+    return [shlex.quote(word) for word in words]
