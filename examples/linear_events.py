@@ -31,7 +31,7 @@ def accuracy(train, test, summed, penalty):
         for counts, _ in (train, test)
     )
     scale = np.sqrt(np.mean(np.square(x)))
-    classes = 1 + max(labels.max() for _, labels in (train, test))
+    classes = 1 + int(max(labels.max() for _, labels in (train, test)))
     # From zero and in whole batches: the loss is convex, and nothing is drawn.
     dense = keras.layers.Dense(
         classes, kernel_initializer="zeros", kernel_regularizer=keras.regularizers.L2(penalty)
