@@ -10,9 +10,9 @@ from keras import ops
 from keras_staa.ops.gradient import with_backward
 from keras_staa.ops.sums import batch_sum, row_sum
 
-# Above this many steps the loop rolls into `ops.scan`: an unrolled loop is faster to run, but XLA
-# takes 25 s to compile 64 steps of it.
-UNROLLED_STEPS = 8
+# Above this many steps the loop rolls into `ops.scan`: an unrolled loop is faster to run and takes
+# less memory, but XLA takes 25 s to compile 64 steps of it.
+UNROLLED_STEPS = 16
 
 
 def lif(current, decay, gain, surrogate, threshold=1.0, reset="hard", detach_reset=True):
