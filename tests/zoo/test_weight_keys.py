@@ -28,8 +28,8 @@ def golden(name):
     return (KEYS / f"{name}.txt").read_text("utf-8").splitlines()
 
 
-def small(name):
-    return FACTORIES[name](input_shape=(32, 32, 3), classes=10, steps=2, width=4)
+def small(name, shape=(32, 32, 3)):
+    return FACTORIES[name](input_shape=shape, classes=10, steps=2, width=4)
 
 
 @pytest.mark.parametrize("name", FACTORIES)
@@ -39,8 +39,18 @@ def test_the_keys_and_shapes_of_a_network(name, tmp_path):
     assert keys_of(path) == golden(name)
 
 
+@pytest.mark.parametrize("name", ["STAAVGG"])
+def test_the_keys_and_shapes_of_a_network_for_frames(name, tmp_path):
+    """Its first convolution is applied to each step and not once, and lies a level deeper."""
+    path = tmp_path / "small.weights.h5"
+    small(name, (2, 32, 32, 2)).save_weights(path)
+    assert keys_of(path) == golden(f"{name}.frames")
+
+
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_the_keys_of_a_preset(name):
-    architecture = zoo.describe(name)["architecture"]
+    preset = zoo.describe(name)
+    frames = len(preset["arguments"]["input_shape"]) == 4
+    expected = golden(preset["architecture"] + (".frames" if frames else ""))
     found = keys_of(presets.find(name) / presets.WEIGHTS)
-    assert [line.split()[0] for line in found] == [n.split()[0] for n in golden(architecture)]
+    assert [line.split()[0] for line in found] == [line.split()[0] for line in expected]
