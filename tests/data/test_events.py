@@ -147,7 +147,7 @@ def test_layers_of_keras_move_all_steps_of_a_sample_alike(read, workers):
     for name, layer in layers.items():
         dataset = read(shuffle=False, augment=layer, workers=workers)
         epochs = []
-        for _ in range(4):
+        for _ in range(2):
             epochs.append(joined(dataset)[0])
             np.testing.assert_array_equal(joined(dataset)[0], epochs[-1])
             dataset.on_epoch_end()
