@@ -15,7 +15,7 @@ import recordings
 
 import keras_staa
 
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 EPOCHS = 300
 
 
