@@ -1,6 +1,6 @@
 """Draw how a published network was trained: loss and accuracy of each epoch.
 
-    python examples/plot_history.py nmnist1k --out nmnist1k.png
+python examples/plot_history.py nmnist1k --out nmnist1k.png
 """
 
 import argparse
