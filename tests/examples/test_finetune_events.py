@@ -51,6 +51,7 @@ def arguments(tmp_path, *more):
     return [*common, "--size", "17", "--steps", "4", "--width", "4", *more]
 
 
+@pytest.mark.slow
 def test_learns_and_draws(example, folder, tmp_path, capsys):
     few = ("--epochs", "8", "--batch-size", "6", "--learning-rate", "5e-3")
     accuracy = example.main([f"{folder}", *arguments(tmp_path, *few)])

@@ -95,6 +95,7 @@ def losses(out):
     return [float(row["loss"]) for row in rows]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(data, tmp_path, monkeypatch):
     # But for the aggregator's dropout: a checkpoint does not hold the state of its seeds.
     plain = ("--no-attention",)
