@@ -23,8 +23,9 @@ def convolution(images, kernel, strides=(1, 1), padding="valid", dilation_rate=(
 
     Example:
 
-    >>> convolution(ops.ones((1, 5, 5, 2)), ops.ones((3, 3, 2, 4)), padding="same").shape[1:]
-    (5, 5, 4)
+    >>> y = convolution(ops.ones((1, 5, 5, 2)), ops.ones((3, 3, 2, 4)), padding="same")
+    >>> tuple(y.shape)
+    (1, 5, 5, 4)
     """
     make = _torch_convolution if keras.backend.backend() == "torch" else ops.conv
     return make(images, kernel, strides, padding, dilation_rate=dilation_rate)
