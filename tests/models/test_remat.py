@@ -52,6 +52,7 @@ def test_training_is_the_same(architecture):
     )
 
 
+@pytest.mark.slow
 def test_low_precision_trains():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -86,6 +87,7 @@ def test_weight_files_and_presets_are_the_same(tmp_path):
     assert type(again) is type(remat)
 
 
+@pytest.mark.slow
 def test_a_keras_file_keeps_it(tmp_path):
     model = made("STAAVGG", True)
     x = np.random.default_rng(0).random((2, 32, 32, 3), "float32")
