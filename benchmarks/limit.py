@@ -12,11 +12,10 @@ keep batch * T at the base's 128 images.
 import argparse
 import dataclasses
 import itertools
-import statistics
-import time
 
 import keras
 import numpy as np
+from turns import medians, seconds_of
 
 import keras_staa
 
@@ -81,18 +80,9 @@ def network(kind, point, remat=False):
 
 
 def in_turns(runs, seconds, least=3):
-    """Median seconds of each function of a dictionary, run in turns after two runs each."""
-    for run in runs.values():
-        run()
-        run()
-    times = {key: [] for key in runs}
-    end = time.perf_counter() + seconds
-    while min(map(len, times.values())) < least or time.perf_counter() < end:
-        for key, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[key].append(time.perf_counter() - start)
-    return {key: statistics.median(values) for key, values in times.items()}
+    """Median seconds of each function of a dictionary, run in turns."""
+    turns = {key: lambda run=run: seconds_of(run) for key, run in runs.items()}
+    return medians(turns, seconds, least)
 
 
 def measure(point, inference, seconds):

@@ -10,31 +10,17 @@ Before anything is timed, the libraries must agree.
 
 import argparse
 import contextlib
-import statistics
 import sys
-import time
 
 import numpy as np
 from libraries import environment
 from libraries.worker import Worker, workers
+from turns import medians as timed
 
 OURS, PYTORCH = "keras-staa", "keras-staa, PyTorch"
 SAME = {"SpikingJelly", "snnTorch"}
 # Relative difference of float32 results that count as equal.
 NEAR = 1e-4
-
-
-def timed(turns, seconds):
-    """Medians by key of `turns`, a dictionary of functions that return their own seconds."""
-    for _ in range(2):
-        for turn in turns.values():
-            turn()
-    times = {key: [] for key in turns}
-    end = time.perf_counter() + seconds
-    while min(map(len, times.values())) < 3 or time.perf_counter() < end:
-        for key, turn in turns.items():
-            times[key].append(turn())
-    return {key: statistics.median(values) for key, values in times.items()}
 
 
 def table(head, rows):

@@ -9,12 +9,12 @@ says of it.
 """
 
 import argparse
-import os
 import pathlib
 import tempfile
 
 import keras
 import numpy as np
+import pictures
 from matplotlib.figure import Figure
 
 import keras_staa
@@ -135,9 +135,7 @@ def draw(path, folder, model, test, most=4):
         ]
         bars.set_yticks(np.arange(len(shown)), marked)
         bars.set(xlim=(0, 1), title="probability")
-    partial = path.with_name(f".{path.name}.partial")
-    figure.savefig(partial, format="png", dpi=100)
-    os.replace(partial, path)
+    pictures.write(figure, path, dpi=100)
 
 
 def run(folder, args):

@@ -5,9 +5,9 @@ python examples/plot_history.py nmnist1k --out nmnist1k.png
 
 import argparse
 import csv
-import os
 import pathlib
 
+import pictures
 from matplotlib.figure import Figure
 
 import keras_staa
@@ -40,9 +40,7 @@ def draw(path, name):
             axes.axhline(value, color="0.4", linestyle="--", label=f"{split}: {value:.2%}")
         axes.legend(fontsize=8)
     figure.suptitle(preset["name"], fontsize=10)
-    partial = path.with_name(f".{path.name}.partial")
-    figure.savefig(partial, format="png", dpi=80)
-    os.replace(partial, path)
+    pictures.write(figure, path, dpi=80)
 
 
 def main(arguments=None):

@@ -20,6 +20,7 @@ import keras
 import numpy as np
 
 from keras_staa.data import frame_pool, frame_worker
+from keras_staa.data.file_lock import alone
 from keras_staa.data.frame_journal import Journal
 
 _VERSION = 1
@@ -104,7 +105,7 @@ def prepared(folder, source, recordings, parameters, fingerprints, plan_for, pro
     path = folder / f"{slug}-{_key(stated)}.h5"
     cache = _whole(path, stated)
     if cache is None:
-        with _alone(path.with_suffix(".lock")):
+        with alone(path.with_suffix(".lock")):
             # Another process may have built it meanwhile.
             cache = _whole(path, stated, report=True)
             if cache is None:
@@ -176,35 +177,6 @@ def _open(path, stated):
             offsets=offsets,
             sizes=sizes,
         )
-
-
-@contextlib.contextmanager
-def _alone(path):
-    """Wait until no other process holds a lock; the system ends that of a killed process."""
-    while True:
-        with open(path, "a+b") as file:
-            _lock(file)
-            # Who held the lock before removed it, and another may have made a new one since.
-            if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                continue
-            try:
-                yield
-            finally:
-                with contextlib.suppress(OSError):  # Windows removes no open file.
-                    path.unlink()
-            return
-
-
-def _lock(file):
-    try:
-        import fcntl
-    except ImportError:  # Windows.
-        import msvcrt
-
-        file.seek(0)
-        msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-    else:
-        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _build(path, slug, source, recordings, stated, plan, processes, verbose):

@@ -20,7 +20,7 @@ from keras_staa import data
 from keras_staa.data import (
     event_batches,
     event_sources,
-    frame_cache,
+    file_lock,
     frame_journal,
     frames,
 )
@@ -172,7 +172,7 @@ def test_locks_are_removed_and_still_lock(tmp_path):
 
     def work():
         for _ in range(100):
-            with frame_cache._alone(path):
+            with file_lock.alone(path):
                 inside.append(1)
                 time.sleep(0.0002)
                 most.append(len(inside))

@@ -1,6 +1,7 @@
 """The example for event recordings: what it records, learns, takes over and draws."""
 
-import importlib.util
+import importlib
+import sys
 
 import numpy as np
 import pytest
@@ -15,11 +16,8 @@ Image = pytest.importorskip("PIL.Image")
 
 @pytest.fixture(scope="module")
 def example():
-    path = ROOT / "examples" / "finetune_events.py"
-    specification = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+    sys.path.insert(0, str(ROOT / "examples"))
+    return importlib.import_module("finetune_events")
 
 
 @pytest.fixture(scope="module")
