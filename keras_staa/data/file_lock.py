@@ -11,7 +11,7 @@ def alone(path):
         with open(path, "a+b") as file:
             _lock(file)
             # Who held the lock before removed it, and another may have made a new one since.
-            if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            if not _lies_at(file, path):
                 continue
             try:
                 yield
@@ -19,6 +19,13 @@ def alone(path):
                 with contextlib.suppress(OSError):  # Windows removes no open file.
                     path.unlink()
             return
+
+
+def _lies_at(file, path):
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _lock(file):

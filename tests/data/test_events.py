@@ -167,14 +167,18 @@ def test_layers_of_keras_move_all_steps_of_a_sample_alike(read, workers):
         assert len(drawn) == 2 if name == "flip" else len(drawn) > 10
 
 
-def test_locks_are_removed_and_still_lock(tmp_path):
+def test_locks_are_removed_and_still_lock(tmp_path, request):
     path, inside, most = tmp_path / "a.lock", [], []
+    # Threads change between any two steps, so that one removes what another looks at.
+    interval = sys.getswitchinterval()
+    request.addfinalizer(lambda: sys.setswitchinterval(interval))
+    sys.setswitchinterval(1e-6)
 
     def work():
-        for _ in range(100):
+        for _ in range(300):
             with file_lock.alone(path):
                 inside.append(1)
-                time.sleep(0.0002)
+                time.sleep(0.00001)
                 most.append(len(inside))
                 inside.pop()
 
@@ -183,7 +187,7 @@ def test_locks_are_removed_and_still_lock(tmp_path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(most) == {1} and len(most) == 400
+    assert set(most) == {1} and len(most) == 1200
     assert not path.exists()
 
 
