@@ -5,13 +5,14 @@
 The limit of a spiking network on dense hardware is the same network with ReLU on batch * T images,
 since that is how many images its convolutions see. The networks take turns, so that what else the
 machine does meets all of them alike, and the medians are compared. The base point is width 32,
-T = 4, batch 32, float32; `axes` varies one thing at a time from there, `grid` everything. Other T
-keep batch * T at the base's 128 images.
+T = 4, batch 32, float32; `axes` varies one thing at a time from there, in fewer turns, `grid`
+everything. Other T keep batch * T at the base's 128 images.
 """
 
 import argparse
 import dataclasses
 import itertools
+import time
 
 import keras
 import numpy as np
@@ -23,6 +24,8 @@ import keras_staa
 # "all" is `jit_compile=True` of `compile`. JAX always compiles everything.
 COMPILED = {"tensorflow": ("neurons", "none", "all"), "torch": ("neurons", "none"), "jax": ("all",)}
 WIDTHS, STEPS, POLICIES = (16, 32, 64), (1, 2, 4, 8, 16), ("float32", "mixed_bfloat16")
+# Along the axes alone, where most of the time goes into compilation.
+FEW = {"width": (64,), "steps": (1, 8)}
 NETWORKS = ("ReLU", "LIF", "STAA")
 
 
@@ -49,7 +52,7 @@ def points(which, base):
             dataclasses.replace(base, width=w, steps=t, policy=p, compiled=c)
             for w, t, p, c in itertools.product(WIDTHS, STEPS, POLICIES, compiled)
         ]
-    axes = {"compiled": compiled, "policy": POLICIES, "width": WIDTHS, "steps": STEPS}
+    axes = {"compiled": compiled, "policy": POLICIES, **FEW}
     varied = [
         dataclasses.replace(base, **{name: value})
         for name, values in axes.items()
@@ -79,13 +82,13 @@ def network(kind, point, remat=False):
     return model, batch
 
 
-def in_turns(runs, seconds, least=3):
-    """Median seconds of each function of a dictionary, run in turns."""
+def in_turns(runs, *how):
+    """Median seconds of each function of a dictionary, run in turns as `turns.medians` says."""
     turns = {key: lambda run=run: seconds_of(run) for key, run in runs.items()}
-    return medians(turns, seconds, least)
+    return medians(turns, *how)
 
 
-def measure(point, inference, seconds):
+def measure(point, inference, *how):
     """Medians in seconds of each network's training step and, if asked for, of its inference."""
     rng = np.random.default_rng(0)
     runs = {}
@@ -96,7 +99,7 @@ def measure(point, inference, seconds):
         runs[kind, "train"] = lambda model=model, x=x, y=y: model.train_on_batch(x, y)
         if inference:
             runs[kind, "predict"] = lambda model=model, x=x: model.predict_on_batch(x)
-    return in_turns(runs, seconds)
+    return in_turns(runs, *how)
 
 
 def row(point, medians):
@@ -115,7 +118,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("points", nargs="?", default="axes", choices=["base", "axes", "grid"])
     parser.add_argument("--images", type=int, default=128, help="batch * T")
-    parser.add_argument("--seconds", type=float, default=15.0, help="least time for a point")
+    parser.add_argument("--seconds", type=float, default=30.0, help="least time for the base")
     args = parser.parse_args()
     base = Point(images=args.images, compiled=COMPILED[keras.backend.backend()][0])
     print(
@@ -123,11 +126,15 @@ def main():
         "| ReLU predict, s | LIF | STAA |\n|" + " --- |" * 12,
         flush=True,
     )
+    start = time.perf_counter()
     for point in points(args.points, base):
-        inference = args.points == "grid" or point == base
-        medians = measure(point, inference, args.seconds * (2 if point == base else 1))
+        first = point == base
+        # Seconds, turns that count, and turns before them.
+        how = (args.seconds, 3, 2) if first else (args.seconds / 4, 2, 1)
+        medians = measure(point, first or args.points == "grid", *how)
         print(row(point, medians), flush=True)
         keras.utils.clear_session()
+    print(f"\n{(time.perf_counter() - start) / 60:.1f} minutes\n", flush=True)
 
 
 if __name__ == "__main__":

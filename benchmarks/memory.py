@@ -84,7 +84,7 @@ def measured(kind, steps, args):
 def slowdown(kind, steps, args, seconds=30):
     """Median time of a training step with `remat` over that without, taken in turns."""
     runs = {name: stepper(*made(name, steps, args)) for name in (kind, f"{kind} remat")}
-    medians = in_turns(runs, seconds, least=5)
+    medians = in_turns(runs, seconds, 5)
     return medians[f"{kind} remat"] / medians[kind]
 
 

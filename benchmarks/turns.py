@@ -4,12 +4,12 @@ import statistics
 import time
 
 
-def medians(turns, seconds, least=3):
+def medians(turns, seconds, least=3, before=2):
     """Medians by key of `turns`, a dictionary of functions that return their own seconds.
 
-    Each runs twice before anything counts, then in turns for `seconds` and `least` times.
+    Each runs `before` times before anything counts, then in turns for `seconds` and `least` times.
     """
-    for _ in range(2):
+    for _ in range(before):
         for turn in turns.values():
             turn()
     times = {key: [] for key in turns}

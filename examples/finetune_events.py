@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 import keras_staa
 from keras_staa.data import formats
 
-# The name of a preset for frames of events, or None for random weights.
-WEIGHTS = None
+WEIGHTS = "nmnist1k"
+# Of frames for random weights, and the side of the sensor that records the moving shapes.
 STEPS, SIDE = 8, 34
 # (rows, columns) a pixel of time.
 DIRECTIONS = {"down": (1, 0), "left": (0, -1), "right": (0, 1), "up": (-1, 0)}
@@ -162,7 +162,10 @@ def main(arguments=None):
     parser.add_argument("folder", nargs="?", type=pathlib.Path, help="by default moving shapes")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("finetuned"))
     parser.add_argument(
-        "--weights", default=WEIGHTS, help="a preset for frames, see keras-staa list"
+        "--weights",
+        default=WEIGHTS,
+        type=lambda name: None if name == "random" else name,
+        help="a preset for frames, see keras-staa list, or random",
     )
     parser.add_argument("--steps", type=int, help=f"by default the preset's, else {STEPS}")
     parser.add_argument("--size", type=int, help="side of the frames, by default the preset's")

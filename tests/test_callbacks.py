@@ -10,9 +10,9 @@ X = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
 Y = X @ np.array([[1.0], [-2.0], [0.5], [3.0]], "float32")
 
 
-def model():
+def model(*more):
     keras.utils.set_random_seed(1)
-    network = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    network = keras.Sequential([keras.Input((4,)), *more, keras.layers.Dense(1)])
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 16)
     network.compile(keras.optimizers.SGD(schedule, momentum=0.9), "mse")
     return network
@@ -45,6 +45,30 @@ def test_weights_momentum_and_schedule_go_on(tmp_path):
     assert int(second.optimizer.iterations.numpy()) == 16
     assert [path.name for path in (tmp_path / "parts").iterdir()] == ["epoch-4.weights.h5"]
     assert fit(model(), 4, tmp_path / "parts") == 4
+
+
+def test_random_generators_go_on(tmp_path):
+    """Dropout of a run that goes on drops what it would have dropped."""
+
+    def network():
+        return model(keras.layers.Dropout(0.5, seed=3), keras.layers.GaussianDropout(0.3, seed=4))
+
+    whole, second = network(), network()
+    fit(whole, 4, tmp_path / "whole")
+    fit(network(), 2, tmp_path / "parts")
+    fit(second, 4, tmp_path / "parts")
+    for got, wanted in zip(second.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_a_checkpoint_without_random_generators_is_restored(tmp_path):
+    network = model()
+    network.optimizer.build(network.trainable_variables)
+    network.save_weights(tmp_path / "epoch-3.weights.h5")
+    second = model(keras.layers.Dropout(0.5, seed=3))
+    assert Checkpoint(tmp_path).restore(second) == 3
+    for got, wanted in zip(second.get_weights(), network.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, wanted)
 
 
 class Killed(Exception):

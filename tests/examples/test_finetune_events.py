@@ -46,7 +46,8 @@ def test_recordings_move_to_their_side_and_come_again(example, folder, tmp_path)
 
 def arguments(tmp_path, *more):
     common = ("--out", f"{tmp_path / 'out'}", "--cache-dir", f"{tmp_path / 'cache'}")
-    return [*common, "--size", "17", "--steps", "4", "--width", "4", *more]
+    small = ("--weights", "random", "--size", "17", "--steps", "4", "--width", "4")
+    return [*common, *small, *more]
 
 
 @pytest.mark.slow
