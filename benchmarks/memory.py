@@ -27,7 +27,7 @@ def made(kind, steps, args):
 
 
 def allocated(model, batch):
-    """Bytes of the temporary buffers of one training step, as JAX's compiler plans them."""
+    """Bytes of temporary buffers of a training step, as JAX plans them; its loss is an object."""
     import jax
 
     model.optimizer.build(model.trainable_variables)

@@ -19,7 +19,7 @@ def made(architecture, remat, **arguments):
     create = getattr(keras_staa, architecture)
     model = create(input_shape=IMAGES[architecture], remat=remat, **{**SMALL, **arguments})
     # Larger steps than by default, and no rounding of zero gradients to zero.
-    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy())
     return model
 
 
@@ -67,7 +67,7 @@ def test_frozen_layers_stay():
     model = made("STAAVGG", True)
     frozen = model.get_layer("stage2_1_conv")
     frozen.trainable = False
-    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    model.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy())
     before = [w.copy() for w in frozen.get_weights()]
     model.train_on_batch(np.random.rand(2, 32, 32, 3), np.array([0, 1]))
     for old, new in zip(before, frozen.get_weights(), strict=True):
