@@ -4,17 +4,20 @@
 
 On JAX the compiler says what a step allocates besides the weights, the optimizer's state and the
 batch; nothing is run for it. On TensorFlow and PyTorch a fresh process runs two steps, and what
-counts is how far its resident memory rises above that after a step of one sequence. `--time`
+counts is how far its resident memory rises above that after a step of one sequence; large blocks
+that are freed go back to the system at once there, so that what is resident is in use. `--time`
 runs the network with and without `remat` in turns.
 """
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
 
 import keras
 import numpy as np
+from libraries.environment import RETURNED
 from limit import Point, in_turns, network
 
 KINDS = ("ReLU", "LIF", "STAA", "LIF remat", "STAA remat")
@@ -78,7 +81,10 @@ def measured(kind, steps, args):
         return allocated(*made(kind, steps, args))
     command = [sys.executable, __file__, "--one", kind, "--steps", str(steps)]
     command += ["--width", str(args.width), "--images", str(args.images)]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    run = subprocess.run(
+        command, check=True, capture_output=True, text=True, env={**os.environ, **RETURNED}
+    )
+    return int(run.stdout)
 
 
 def slowdown(kind, steps, args, seconds=30):

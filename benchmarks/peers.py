@@ -10,6 +10,7 @@ Before anything is timed, the libraries must agree.
 
 import argparse
 import contextlib
+import os
 import sys
 
 import numpy as np
@@ -141,6 +142,7 @@ def memory(hands, args):
                 words = ["with attention"] * attention + ["remat"] * remat
                 rows[", ".join([OURS, title, *words])] = (backend, OURS, attention, remat)
     cells, base = {name: [name] for name in rows}, {}
+    os.environ.update(environment.RETURNED)  # For the processes that begin from here on.
     for steps in args.lengths:
         for name, (backend, library, *options) in rows.items():
             batch = args.batch * args.steps // steps

@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+# For processes that are measured. A threshold that is set does not grow. Left alone, what the
+# C library keeps of freed blocks made the same step take 890 to 1,050 MB; with it, 410 to 411.
+RETURNED = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 ROOT = Path(__file__).parents[2]
 
 
