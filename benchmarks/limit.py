@@ -82,13 +82,13 @@ def network(kind, point, remat=False):
     return model, batch
 
 
-def in_turns(runs, *how):
+def in_turns(runs, seconds, **counts):
     """Median seconds of each function of a dictionary, run in turns as `turns.medians` says."""
     turns = {key: lambda run=run: seconds_of(run) for key, run in runs.items()}
-    return medians(turns, *how)
+    return medians(turns, seconds, **counts)
 
 
-def measure(point, inference, *how):
+def measure(point, inference, seconds, **counts):
     """Medians in seconds of each network's training step and, if asked for, of its inference."""
     rng = np.random.default_rng(0)
     runs = {}
@@ -99,18 +99,18 @@ def measure(point, inference, *how):
         runs[kind, "train"] = lambda model=model, x=x, y=y: model.train_on_batch(x, y)
         if inference:
             runs[kind, "predict"] = lambda model=model, x=x: model.predict_on_batch(x)
-    return in_turns(runs, *how)
+    return in_turns(runs, seconds, **counts)
 
 
-def row(point, medians):
+def row(point, found):
     cells = []
     for what in ("train", "predict"):
-        if ("ReLU", what) not in medians:
+        if ("ReLU", what) not in found:
             cells += ["", "", ""]
             continue
-        relu = medians["ReLU", what]
+        relu = found["ReLU", what]
         cells.append(f"{relu:.3f}")
-        cells += [f"{medians[kind, what] / relu:.2f}" for kind in NETWORKS[1:]]
+        cells += [f"{found[kind, what] / relu:.2f}" for kind in NETWORKS[1:]]
     return f"| {keras.backend.backend()} | {point} | {' | '.join(cells)} |"
 
 
@@ -129,10 +129,12 @@ def main():
     start = time.perf_counter()
     for point in points(args.points, base):
         first = point == base
-        # Seconds, turns that count, and turns before them.
-        how = (args.seconds, 3, 2) if first else (args.seconds / 4, 2, 1)
-        medians = measure(point, first or args.points == "grid", *how)
-        print(row(point, medians), flush=True)
+        inference = first or args.points == "grid"
+        if first:
+            found = measure(point, inference, args.seconds)
+        else:
+            found = measure(point, inference, args.seconds / 4, least=2, before=1)
+        print(row(point, found), flush=True)
         keras.utils.clear_session()
     print(f"\n{(time.perf_counter() - start) / 60:.1f} minutes\n", flush=True)
 

@@ -90,8 +90,8 @@ def measured(kind, steps, args):
 def slowdown(kind, steps, args, seconds=30):
     """Median time of a training step with `remat` over that without, taken in turns."""
     runs = {name: stepper(*made(name, steps, args)) for name in (kind, f"{kind} remat")}
-    medians = in_turns(runs, seconds, 5)
-    return medians[f"{kind} remat"] / medians[kind]
+    found = in_turns(runs, seconds, least=5)
+    return found[f"{kind} remat"] / found[kind]
 
 
 def main():
