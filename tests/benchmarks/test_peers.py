@@ -1,5 +1,6 @@
 """The comparison with other libraries, as far as it goes without them."""
 
+import argparse
 import sys
 
 import keras
@@ -10,6 +11,7 @@ import keras_staa
 from tests.real import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
+import limit  # noqa: E402
 import peers  # noqa: E402
 from libraries import ours  # noqa: E402
 
@@ -25,6 +27,23 @@ def test_medians_of_turns():
     values = {"a": iter([9, 9, 1, 5, 3]), "b": iter([0, 0, 2, 2, 4])}
     turns = {key: lambda it=it: next(it) for key, it in values.items()}
     assert peers.timed(turns, 0.0) == {"a": 3, "b": 2}
+    turns = {
+        key: lambda it=it: next(it) for key, it in {"a": iter([9, 1]), "b": iter([0, 2])}.items()
+    }
+    assert peers.timed(turns, 60.0, before=1, enough=0.0) == {"a": 1, "b": 2}
+
+
+def test_points_that_share_the_relu_network():
+    args = argparse.Namespace(points="grid", widths=[16, 32], steps=[1, 4], policies=["float32"])
+    points = limit.points(args, limit.Point())
+    compiled = limit.COMPILED[keras.backend.backend()]
+    assert len(points) == len(set(points)) == 4 * len(compiled)
+    # Two widths, compiled as a whole or not.
+    wholes = {"all" if c == "all" else "none" for c in compiled}
+    assert len({point.without_neurons() for point in points}) == 2 * len(wholes)
+    args.points = "axes"
+    first, *others = limit.points(args, limit.Point(compiled=compiled[0]))
+    assert first not in others and len(others) == len(compiled) + 3
 
 
 def test_wrong_dynamics_do_not_agree(capsys):
