@@ -6,7 +6,8 @@ On JAX the compiler says what a step allocates besides the weights, the optimize
 batch; nothing is run for it. On TensorFlow and PyTorch a fresh process runs two steps, and what
 counts is how far its resident memory rises above that after a step of one sequence; large blocks
 that are freed go back to the system at once there, so that what is resident is in use. `--time`
-runs the network with and without `remat` in turns.
+runs the network with and without `remat` in turns. `--kept`, on PyTorch, counts the distinct
+buffers that the forward pass keeps for the gradient.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import sys
 import keras
 import numpy as np
 from libraries.environment import RETURNED
-from limit import Point, in_turns, network
+from limit import Point, batch_of, in_turns, network
 
 KINDS = ("ReLU", "LIF", "STAA", "LIF remat", "STAA remat")
 
@@ -69,6 +70,23 @@ def growth(run):
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
 
 
+def kept(model, batch):
+    """Bytes of the distinct buffers that PyTorch keeps for the gradient, weights among them."""
+    from torch.autograd.graph import saved_tensors_hooks
+
+    held = {}
+
+    def hold(tensor):
+        # Held until all are counted, so that no address is used twice.
+        held[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    x, y = batch_of(batch)
+    with saved_tensors_hooks(hold, lambda tensor: tensor):
+        model.compute_loss(x, y, model(x, training=True))
+    return sum(tensor.untyped_storage().nbytes() for tensor in held.values())
+
+
 def stepper(model, batch):
     rng = np.random.default_rng(0)
     x = keras.ops.convert_to_tensor(rng.random((batch, *model.input_shape[1:]), "float32"))
@@ -100,10 +118,19 @@ def main():
     parser.add_argument("--images", type=int, default=128, help="batch * T")
     parser.add_argument("--steps", type=int, nargs="+", default=[4, 16], help="time steps T")
     parser.add_argument("--time", action="store_true", help="also time STAA with remat")
+    parser.add_argument("--kept", action="store_true", help="what PyTorch keeps for the gradient")
     parser.add_argument("--one", choices=KINDS, help="print one figure, measured in this process")
     args = parser.parse_args()
     if args.one:
         print(resident(*made(args.one, args.steps[0], args)))
+        return
+    if args.kept:
+        if keras.backend.backend() != "torch":
+            parser.error(f"--kept is for PyTorch; the backend is {keras.backend.backend()}")
+        print("| T | " + " | ".join(f"{kind}, MB" for kind in KINDS) + " |\n|" + " --- |" * 6)
+        for steps in args.steps:
+            sizes = [kept(*made(k, 1 if k == "ReLU" else steps, args)) / 1e6 for k in KINDS]
+            print(f"| {steps} | " + " | ".join(f"{size:.0f}" for size in sizes) + " |")
         return
     base = measured("ReLU", 1, args)
     last = ["STAA remat, time over STAA"] if args.time else []
