@@ -1,4 +1,4 @@
-"""What a trained spiking network is good for, in three minutes: `make demo`."""
+"""What a trained spiking network is good for, in some minutes: `make demo`."""
 
 import pathlib
 import tempfile
