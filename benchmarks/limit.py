@@ -42,7 +42,7 @@ class Point:
     compiled: str = "all"
 
     def without_neurons(self):
-        """The point of the ReLU network: equal for all T, and has no neurons to compile."""
+        """What the ReLU network depends on: it is equal for all T and has no neurons to compile."""
         compiled = "none" if self.compiled == "neurons" else self.compiled
         return dataclasses.replace(self, steps=1, compiled=compiled)
 
@@ -107,8 +107,8 @@ def batch_of(size):
 
 
 def slowness(point, seconds):
-    """How long an image takes in the ReLU network of a policy, over `seconds`."""
-    model, batch = network("ReLU", point.without_neurons())
+    """How long an image takes in the ReLU network of a point, over `seconds` for all of them."""
+    model, batch = network("ReLU", point)
     few = batch_of(batch // 8)
     model.train_on_batch(*few)
     return 8 * seconds_of(lambda: model.train_on_batch(*few)) / seconds
@@ -164,19 +164,22 @@ def main():
         flush=True,
     )
     start = time.perf_counter()
-    relus, limit = {}, None
+    relus, relu_seconds = {}, None
     for point in points(args, base):
         first = point == base
         if args.points == "axes" and point.policy != base.policy:
-            times = slowness(point, limit)
+            times = slowness(point, relu_seconds)
             if times > EMULATED:
                 # A CPU without such numbers, of which the point would say nothing.
                 print(f"| {keras.backend.backend()} | {point} | {times:.1f} x base" + " | |" * 3)
                 continue
-        counts = {} if first else {"least": 2, "before": 1, "enough": 10}
-        seconds = args.seconds if first else args.seconds / 4
-        found = measure(point, relus, first or args.points == "grid", seconds, **counts)
-        limit = found["ReLU", "train"] if first else limit
+        inference = first or args.points == "grid"
+        if first:
+            found = measure(point, relus, inference, args.seconds)
+            relu_seconds = found["ReLU", "train"]
+        else:
+            turns = {"least": 2, "before": 1, "enough": 10}
+            found = measure(point, relus, inference, args.seconds / 4, **turns)
         print(row(point, found), flush=True)
     print(f"\n{(time.perf_counter() - start) / 60:.1f} minutes\n", flush=True)
 

@@ -17,7 +17,6 @@ import subprocess
 import sys
 
 import keras
-import numpy as np
 from libraries.environment import RETURNED
 from limit import Point, batch_of, in_turns, network
 
@@ -88,9 +87,7 @@ def kept(model, batch):
 
 
 def stepper(model, batch):
-    rng = np.random.default_rng(0)
-    x = keras.ops.convert_to_tensor(rng.random((batch, *model.input_shape[1:]), "float32"))
-    y = keras.ops.convert_to_tensor(rng.integers(0, 10, batch))
+    x, y = batch_of(batch)
     return lambda: model.train_on_batch(x, y)
 
 
@@ -112,6 +109,13 @@ def slowdown(kind, steps, args, seconds=30):
     return found[f"{kind} remat"] / found[kind]
 
 
+def print_kept(args):
+    print(f"| T | {' | '.join(f'{kind}, MB' for kind in KINDS)} |\n|" + " --- |" * 6)
+    for steps in args.steps:
+        sizes = [kept(*made(kind, steps, args)) / 1e6 for kind in KINDS]
+        print(f"| {steps} | {' | '.join(f'{size:.0f}' for size in sizes)} |", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--width", type=int, default=32)
@@ -127,10 +131,7 @@ def main():
     if args.kept:
         if keras.backend.backend() != "torch":
             parser.error(f"--kept is for PyTorch; the backend is {keras.backend.backend()}")
-        print("| T | " + " | ".join(f"{kind}, MB" for kind in KINDS) + " |\n|" + " --- |" * 6)
-        for steps in args.steps:
-            sizes = [kept(*made(k, 1 if k == "ReLU" else steps, args)) / 1e6 for k in KINDS]
-            print(f"| {steps} | " + " | ".join(f"{size:.0f}" for size in sizes) + " |")
+        print_kept(args)
         return
     base = measured("ReLU", 1, args)
     last = ["STAA remat, time over STAA"] if args.time else []
