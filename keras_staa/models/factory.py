@@ -204,9 +204,12 @@ def spikes(x, arguments, name, attention=True):
 def stem(x, filters, kernel, strides, arguments, name="stem"):
     """First convolution and neurons. The current of an image is computed once and repeated."""
     x = convolution(x, filters, kernel, strides, name, per_step=arguments.frames)
-    if not arguments.frames:
-        x = RepeatSteps(arguments.steps, name="repeat_steps")(x)
-    return cut(spikes(x, arguments, name, attention=False), arguments)
+    return cut(spikes(spread(x, arguments), arguments, name, attention=False), arguments)
+
+
+def spread(x, arguments):
+    """Give the current of an image its time axis."""
+    return x if arguments.frames else RepeatSteps(arguments.steps, name="repeat_steps")(x)
 
 
 def cut(x, arguments):

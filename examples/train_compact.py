@@ -1,0 +1,164 @@
+"""Train STAACompact on CIFAR-10 or CIFAR-100 with plain `compile` and `fit`.
+
+    python examples/train_compact.py --out runs/first --npz cifar10.npz --steps 1 --epochs 24
+
+`--npz` is a file with the arrays x_train, y_train, x_test and y_test (uint8), as
+`keras.datasets` keeps them. Run the same command again after an interruption and it goes on from
+the last finished epoch. At the end the network is measured on the test images and written as a
+preset, a folder in OUT, which `keras_staa.zoo.load` reads and `--weights` takes as the start of
+another run.
+"""
+
+import math
+import re
+
+import keras
+import numpy as np
+import training
+
+import keras_staa
+
+PAD = 2
+
+
+class Batches(keras.utils.PyDataset):
+    """Images in memory, cropped at random and flipped in every second epoch.
+
+    Half of the images, drawn once, are flipped in the even epochs and the others in the odd ones,
+    so that two epochs show each image both ways. Order and crops follow from the seed and the
+    epoch.
+    """
+
+    def __init__(self, images, targets, batch_size, seed):
+        super().__init__()
+        self.images = np.pad(images, ((0, 0), (PAD, PAD), (PAD, PAD), (0, 0)), mode="reflect")
+        self.size = images.shape[1:3]
+        self.targets, self.batch_size, self.seed, self.epoch = targets, batch_size, seed, 0
+        self.flipped = np.random.default_rng(seed).random(len(images)) < 0.5
+        self.order = self._shuffled()
+
+    def _shuffled(self):
+        return np.random.default_rng([self.seed, self.epoch]).permutation(len(self.images))
+
+    def __len__(self):
+        return len(self.images) // self.batch_size
+
+    def __getitem__(self, index):
+        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        draw = np.random.default_rng([self.seed, self.epoch, index])
+        top, left = draw.integers(0, 2 * PAD + 1, (2, len(chosen), 1))
+        rows, columns = top + np.arange(self.size[0]), left + np.arange(self.size[1])
+        flip = self.flipped[chosen] ^ bool(self.epoch % 2)
+        columns[flip] = columns[flip, ::-1]
+        crops = self.images[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
+        return crops.astype("float32") / 255.0, self.targets[chosen]
+
+    def on_epoch_end(self):
+        self.epoch += 1
+        self.order = self._shuffled()
+
+
+class SGD(keras.optimizers.SGD):
+    """SGD whose learning rate is multiplied for the weights whose path matches a pattern."""
+
+    def __init__(self, *args, multipliers=(), **kwargs):
+        super().__init__(*args, **kwargs)
+        self.multipliers = [(re.compile(pattern), factor) for pattern, factor in multipliers]
+
+    def update_step(self, gradient, variable, learning_rate):
+        factor = math.prod(f for pattern, f in self.multipliers if pattern.search(variable.path))
+        super().update_step(gradient, variable, learning_rate * factor)
+
+
+def arguments():
+    defaults = {
+        "architecture": "STAACompact",
+        "width": 64,
+        "steps": 1,
+        "epochs": 24,
+        "batch_size": 512,
+        "learning_rate": 0.75,
+        "weight_decay": 9e-3,
+        "label_smoothing": 0.2,
+        "augment": "crop 2, alternating flip",
+        "neuron": {"surrogate": "triangular", "threshold": 0.5},
+    }
+    parser = training.parser(__doc__.split("\n")[0], **defaults)
+    parser.add_argument("--npz", required=True, help="file of images and labels")
+    parser.add_argument("--data-set", default="cifar10")
+    parser.add_argument("--data-dir", help="folder with prepared TFDS data sets, for class names")
+    parser.add_argument("--shift-rate", type=float, default=64.0, help="of BN shifts, a factor")
+    parser.add_argument(
+        "--read-out-rate", type=float, default=0.1, help="of the read-out, a factor"
+    )
+    parser.add_argument(
+        "--held-out", action="store_true", help="measure on 5,000 training images kept apart"
+    )
+    return parser.parse_args()
+
+
+def arrays(args):
+    with np.load(args.npz) as file:
+        x, y = file["x_train"], file["y_train"].ravel()
+        if args.held_out:
+            return x[:45000], y[:45000], x[45000:], y[45000:]
+        return x, y, file["x_test"], file["y_test"].ravel()
+
+
+def optimizer(args, batches):
+    base = training.optimizer(args, batches)
+    sgd = SGD(
+        base._learning_rate,
+        momentum=0.85,
+        nesterov=True,
+        weight_decay=args.weight_decay,
+        multipliers=[(r"_bn/beta$", args.shift_rate), ("^predictions/", args.read_out_rate)],
+    )
+    sgd.exclude_from_weight_decay(
+        var_names=["bias", "gamma", "beta", "decay", "gain", "steps", "rows", "columns"]
+    )
+    return sgd
+
+
+def main():
+    args = arguments()
+    training.begin(args)
+    x, y, x_test, y_test = arrays(args)
+    classes = int(y.max()) + 1
+    train = Batches(x, keras.utils.to_categorical(y, classes), args.batch_size, args.seed)
+    pixels = x.reshape(-1, 3) / 255.0
+    pairs = list(zip(pixels.mean(0).tolist(), pixels.std(0).tolist(), strict=True))
+    model = training.network(
+        args, {"normalization": pairs, "classes": classes, "steps": args.steps}
+    )
+    if not args.weights:
+        keras_staa.models.whiten(model, x[:5000] / 255.0)
+    spiking = any(hasattr(layer, "jit") for layer in model.layers)
+    if spiking and keras.backend.backend() == "torch":
+        keras_staa.jit_compile(model)
+    model.compile(
+        optimizer=optimizer(args, len(train)),
+        loss=keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=args.label_smoothing
+        ),
+        metrics=["accuracy"],
+    )
+    print(f"{model.count_params()} parameters, {len(train)} steps an epoch", flush=True)
+    training.fit(model, args, train)
+    test = [
+        (x_test[i : i + 500] / 255.0, keras.utils.to_categorical(y_test[i : i + 500], classes))
+        for i in range(0, len(x_test), 500)
+    ]
+    training.publish(
+        model,
+        args,
+        test,
+        data_set=args.data_set,
+        class_names=keras_staa.data.class_names(args.data_set, data_dir=args.data_dir),
+        split="training images kept apart" if args.held_out else "test",
+        unit="images",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""A compact network of this library, for small images and short trainings."""
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_staa import checks
+from keras_staa.initializers import VarianceScaling
+from keras_staa.layers import BatchNormalization, Conv2D
+from keras_staa.models.factory import cut, each_step, factory, spikes, spread
+
+# A patch of the whitening convolution has this many pixels a side.
+PATCH = 2
+WHITENING = "whitening"
+INITIALIZER = VarianceScaling(1 / 3, "fan_in", "uniform")
+
+
+def whiten(model, images, epsilon=5e-4):
+    """Set the first convolution of a `STAACompact` so that its outputs are uncorrelated.
+
+    Its filters become the eigenvectors of the covariance of the 2x2 patches of the images, each
+    scaled to a variance of 1 and in both signs. They are not trained. Call it once, before
+    training, with some thousand training images.
+
+    Args:
+        model: a network of the factory `STAACompact`.
+        images: array (N, H, W, C), or frames (N, T, H, W, C), in the range of the model's input.
+        epsilon: positive float, added to the variances: directions in which patches hardly differ
+            are not amplified.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ValueError: if the model has no such convolution, or the images do not fit it.
+
+    Example:
+
+    >>> import keras_staa
+    >>> model = keras_staa.STAACompact(width=4)
+    >>> whiten(model, np.random.rand(64, 32, 32, 3)) is model
+    True
+
+    Source: https://github.com/KellerJordan/cifar10-airbench
+    """
+    epsilon = checks.positive("epsilon", epsilon)
+    names = [layer.name for layer in model.layers]
+    if WHITENING not in names:
+        raise ValueError(f"`model` must be a STAACompact. Received: model={model!r}")
+    images, shape = np.asarray(images, "float32"), model.input_shape[1:]
+    if images.shape[1:] != shape or not len(images):
+        raise ValueError(
+            f"`images` must be of the shape (N, {', '.join(map(str, shape))}), N of 1 or more. "
+            f"Received: images.shape={images.shape}"
+        )
+    if "normalization" in names:
+        normalization = model.get_layer("normalization")
+        images = keras.ops.convert_to_numpy(normalization(images))
+    patches = np.lib.stride_tricks.sliding_window_view(
+        images.reshape(-1, *shape[-3:]), (PATCH, PATCH), axis=(1, 2)
+    )
+    # (..., C, PATCH, PATCH) -> the kernel's order, (PATCH, PATCH, C).
+    rows = np.moveaxis(patches, 3, -1).reshape(-1, PATCH * PATCH * shape[-1])
+    variances, vectors = np.linalg.eigh(rows.T.astype("float64") @ rows / len(rows))
+    filters = (vectors / np.sqrt(variances + epsilon))[:, ::-1]
+    kernel = np.concatenate([filters, -filters], axis=1)
+    layer = model.get_layer(WHITENING)
+    layer = getattr(layer, "layer", layer)
+    layer.kernel.assign(kernel.reshape(layer.kernel.shape).astype("float32"))
+    return model
+
+
+def _body(x, arguments):
+    patch = PATCH * PATCH * arguments.input_shape[-1]
+    whitening = Conv2D(
+        2 * patch,
+        PATCH,
+        use_bias=False,
+        kernel_initializer=INITIALIZER,
+        trainable=False,
+        name=WHITENING,
+    )
+    x = each_step(whitening, x, arguments.frames)
+    for stage, factor in enumerate((1, 4, 4), start=1):
+        for index in (1, 2):
+            name, filters = f"stage{stage}_{index}", arguments.width * factor
+            first = stage == index == 1
+            # The current of an image is computed once and repeated.
+            per_step = arguments.frames or not first
+            x = _current(x, filters, name, pool=index == 1, per_step=per_step)
+            x = spread(x, arguments) if first else x
+            x = spikes(x, arguments, name, attention=not first)
+        x = cut(x, arguments)
+    return x
+
+
+def _current(x, filters, name, pool, per_step):
+    conv = Conv2D(
+        filters,
+        3,
+        padding="same",
+        use_bias=False,
+        kernel_initializer=INITIALIZER,
+        name=f"{name}_conv",
+    )
+    x = each_step(conv, x, per_step)
+    if pool:
+        x = each_step(layers.MaxPooling2D(2, name=f"{name}_pool"), x, per_step)
+    norm = BatchNormalization(momentum=0.8, epsilon=1e-5, name=f"{name}_bn")
+    return each_step(norm, x, per_step)
+
+
+STAACompact = factory(
+    "STAACompact",
+    "Compact spiking network with spatial-temporal attention: six convolutions, 2 million weights.",
+    _body,
+    input_shape=(32, 32, 3),
+    width=64,
+    source="this library's; the convolutions are those of "
+    "https://github.com/KellerJordan/cifar10-airbench with neurons in place of GELU.",
+)

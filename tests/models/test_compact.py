@@ -1,0 +1,85 @@
+"""The whitening convolution of the compact network."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_staa
+from keras_staa.models import whiten
+from keras_staa.models.compact import WHITENING
+
+
+def textures(count, channels=3, seed=0):
+    """Images whose pixels depend on their neighbours and channels on one another."""
+    rng = np.random.default_rng(seed)
+    noise = rng.random((count, 32, 32, channels)).astype("float32")
+    smooth = noise + np.roll(noise, 1, axis=1) + np.roll(noise, 1, axis=2)
+    return (smooth + smooth.mean(axis=-1, keepdims=True)) / 6
+
+
+def whitened(model, images):
+    """What the whitening convolution makes of images, by NumPy: (places, filters)."""
+    layer = model.get_layer(WHITENING)
+    kernel = ops.convert_to_numpy(getattr(layer, "layer", layer).kernel).astype("float64")
+    total = 0
+    for row in range(2):
+        for column in range(2):
+            part = images[:, row : row + 31, column : column + 31]
+            total = total + part.astype("float64") @ kernel[row, column]
+    return total.reshape(-1, kernel.shape[-1])
+
+
+def test_the_outputs_of_the_whitening_convolution_are_uncorrelated():
+    images = textures(50)
+    model = whiten(keras_staa.STAACompact(width=4, steps=1), images, epsilon=1e-9)
+    outputs = whitened(model, images)
+    half = outputs.shape[1] // 2
+    np.testing.assert_allclose(outputs[:, :half], -outputs[:, half:], rtol=1e-5, atol=1e-5)
+    moments = outputs[:, :half].T @ outputs[:, :half] / len(outputs)
+    np.testing.assert_allclose(moments, np.eye(half), atol=1e-3)
+
+
+def test_the_whitening_sees_images_as_the_convolution_does():
+    """After the normalisation of the model, and step by step for frames."""
+    mean, deviation = [0.5, 0.4, 0.3], [0.2, 0.25, 0.3]
+    pairs = list(zip(mean, deviation, strict=True))
+    images = textures(20)
+    model = whiten(keras_staa.STAACompact(width=4, steps=1, normalization=pairs), images, 1e-9)
+    outputs = whitened(model, (images - mean) / deviation)[:, :12]
+    np.testing.assert_allclose(outputs.T @ outputs / len(outputs), np.eye(12), atol=1e-3)
+    frames = textures(20, 2).reshape(10, 2, 32, 32, 2)
+    model = whiten(keras_staa.STAACompact(width=4, input_shape=(2, 32, 32, 2)), frames, 1e-9)
+    outputs = whitened(model, frames.reshape(20, 32, 32, 2))[:, :8]
+    np.testing.assert_allclose(outputs.T @ outputs / len(outputs), np.eye(8), atol=1e-3)
+
+
+def test_training_leaves_the_whitening_alone():
+    images = textures(8)
+    neuron = {"surrogate": "triangular", "threshold": 0.1}
+    model = whiten(keras_staa.STAACompact(width=4, steps=1, classes=2, neuron=neuron), images)
+    before = [np.array(w) for w in model.get_weights()]
+    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    model.fit(images, np.arange(8) % 2, verbose=0)
+    same = {w.path: np.array_equal(b, w) for b, w in zip(before, model.weights, strict=True)}
+    assert [path for path, kept in same.items() if kept and path.endswith("kernel")] == [
+        f"{WHITENING}/kernel"
+    ]
+
+
+@pytest.mark.parametrize(
+    "images, message",
+    [
+        (np.zeros((4, 16, 16, 3)), "`images` must be of the shape (N, 32, 32, 3)"),
+        (np.zeros((0, 32, 32, 3)), "N of 1 or more"),
+    ],
+)
+def test_images_of_another_shape(images, message):
+    with pytest.raises(ValueError) as error:
+        whiten(keras_staa.STAACompact(width=4), images)
+    assert message in str(error.value)
+
+
+def test_other_networks_have_no_whitening():
+    with pytest.raises(ValueError, match="`model` must be a STAACompact"):
+        whiten(keras_staa.STAAVGG(width=4), textures(2))
