@@ -1,0 +1,97 @@
+"""Image files as arrays that a network takes: upright, in 8 bits, of the size it was built for."""
+
+import pathlib
+import warnings
+
+import numpy as np
+
+# What is taken for a picture in a folder; a file that is named is tried whatever its name.
+SUFFIXES = frozenset(
+    (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff")
+) | {".webp"}
+
+
+def find(paths):
+    """The picture files that paths of files and folders name, in their order.
+
+    Args:
+        paths: strings. A folder stands for the pictures in it and in the folders inside, by name.
+
+    Returns:
+        A list of strings, and a list of errors, one for each folder without pictures.
+    """
+    found, errors = [], []
+    for path in paths:
+        folder = pathlib.Path(path)
+        if not folder.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(
+            file
+            for file in folder.rglob("*")
+            if file.suffix.lower() in SUFFIXES and not _is_hidden(file, folder) and file.is_file()
+        )
+        found += map(str, inside)
+        if not inside:
+            errors.append(_error(path, "holds no picture"))
+    return found, errors
+
+
+def read(path, shape):
+    """The square in the middle, as the networks were trained on square pictures of one thing.
+
+    Args:
+        path: of an image file.
+        shape: (height, width, channels), of 1 or 3 channels.
+
+    Returns:
+        uint8 array of that shape.
+
+    Raises:
+        ImportError: if Pillow is not installed.
+        ValueError: if the file cannot be read, or has more pixels than Pillow takes for safe.
+    """
+    try:
+        from PIL import Image, ImageOps
+    except ModuleNotFoundError as error:
+        raise ImportError("Reading pictures needs Pillow: `pip install pillow`.") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(path)
+        with picture:
+            upright = ImageOps.exif_transpose(_eight_bits(picture))
+        mode = "L" if shape[-1] == 1 else "RGB"
+        size = (shape[1], shape[0])
+        fitted = ImageOps.fit(upright.convert(mode), size, Image.Resampling.LANCZOS)
+    except FileNotFoundError as error:
+        raise _error(path, "is missing") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        limit = f"{Image.MAX_IMAGE_PIXELS:,}"
+        raise _error(path, f"is too large: more than {limit} pixels") from error
+    # The decoders raise errors of every kind on damaged files.
+    except Exception as error:
+        raise _error(path, f"is unreadable ({error})") from error
+    return np.asarray(fitted).reshape(shape)
+
+
+def _eight_bits(picture):
+    """Grey pictures of 16 bits, which conversions of Pillow would clip at 255."""
+    from PIL import Image
+
+    if not picture.mode.startswith("I"):
+        return picture
+    values = np.asarray(picture)
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError("its values have more than 16 bits")
+    grey = Image.fromarray(np.round(values / 257).astype("uint8"))
+    grey.info, grey._exif = picture.info, picture.getexif()
+    return grey
+
+
+def _is_hidden(file, folder):
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
+def _error(path, reason):
+    return ValueError(f"`pictures` must be image files. Received: {path!r}, which {reason}")
