@@ -6,9 +6,21 @@ import warnings
 import numpy as np
 
 # What is taken for a picture in a folder; a file that is named is tried whatever its name.
-SUFFIXES = frozenset(
-    (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff")
-) | {".webp"}
+SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm"}
+SUFFIXES |= {".tif", ".tiff", ".webp"}
+
+
+def pillow():
+    """The modules `Image` and `ImageOps` of Pillow.
+
+    Raises:
+        ImportError: if it is not installed.
+    """
+    try:
+        from PIL import Image, ImageOps
+    except ModuleNotFoundError as error:
+        raise ImportError("Pictures are read by Pillow: `pip install pillow`.") from error
+    return Image, ImageOps
 
 
 def find(paths):
@@ -48,19 +60,15 @@ def read(path, shape):
         uint8 array of that shape.
 
     Raises:
-        ImportError: if Pillow is not installed.
         ValueError: if the file cannot be read, or has more pixels than Pillow takes for safe.
     """
-    try:
-        from PIL import Image, ImageOps
-    except ModuleNotFoundError as error:
-        raise ImportError("Reading pictures needs Pillow: `pip install pillow`.") from error
+    Image, ImageOps = pillow()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(path)
         with picture:
-            upright = ImageOps.exif_transpose(_eight_bits(picture))
+            upright = _eight_bits(ImageOps.exif_transpose(picture))
         mode = "L" if shape[-1] == 1 else "RGB"
         size = (shape[1], shape[0])
         fitted = ImageOps.fit(upright.convert(mode), size, Image.Resampling.LANCZOS)
@@ -77,16 +85,13 @@ def read(path, shape):
 
 def _eight_bits(picture):
     """Grey pictures of 16 bits, which conversions of Pillow would clip at 255."""
-    from PIL import Image
-
     if not picture.mode.startswith("I"):
         return picture
+    Image, _ = pillow()
     values = np.asarray(picture)
     if values.min() < 0 or values.max() > 65535:
         raise ValueError("its values have more than 16 bits")
-    grey = Image.fromarray(np.round(values / 257).astype("uint8"))
-    grey.info, grey._exif = picture.info, picture.getexif()
-    return grey
+    return Image.fromarray(np.round(values / 257).astype("uint8"))
 
 
 def _is_hidden(file, folder):

@@ -1,5 +1,7 @@
 """`keras-staa predict`: classify pictures."""
 
+import sys
+
 HELP = "Classify pictures with a trained network."
 # So many pictures are in memory at once.
 CHUNK = 256
@@ -17,6 +19,7 @@ def run(args):
     from keras_staa import backends, presets
     from keras_staa.cli import pictures, tables
 
+    pictures.pillow()
     preset = presets.read(presets.find(args.model))
     backends.check()
     from keras_staa import checks, images, zoo
@@ -31,41 +34,36 @@ def run(args):
     paths, errors = pictures.find(args.pictures)
     table = Table("Picture", "Class", "Probability")
     for chunk in _chunks(paths, model.input_shape[1:], errors):
-        outputs = model.predict(images.preprocess_input(list(chunk.values())), verbose=0)
+        names, arrays = zip(*chunk, strict=True)
+        outputs = model.predict(images.preprocess_input(arrays), verbose=0)
         named = images.decode_predictions(
             _probabilities(outputs, preset.arguments), top, preset.class_names
         )
-        for path, best in zip(chunk, named, strict=True):
+        for path, best in zip(names, named, strict=True):
             for place, (_, name, probability) in enumerate(best):
                 table.add_row(path if place == 0 else "", name, f"{probability:.3f}")
     if table.row_count:
         tables.show(table)
     for error in errors:
-        _report(error)
+        print("keras-staa predict:", *str(error).split(), file=sys.stderr)
     return 1 if errors else 0
 
 
 def _chunks(paths, shape, errors):
-    """Dictionaries of path and picture; what cannot be read is appended to `errors`."""
+    """Lists of pairs of path and picture; what cannot be read is appended to `errors`."""
     from keras_staa.cli import pictures
 
-    chunk = {}
+    chunk = []
     for path in paths:
         try:
-            chunk[path] = pictures.read(path, shape)
+            chunk.append((path, pictures.read(path, shape)))
         except ValueError as error:
             errors.append(error)
         if len(chunk) == CHUNK:
             yield chunk
-            chunk = {}
+            chunk = []
     if chunk:
         yield chunk
-
-
-def _report(error):
-    import sys
-
-    print("keras-staa predict:", *str(error).split(), file=sys.stderr)
 
 
 def _probabilities(outputs, arguments):
