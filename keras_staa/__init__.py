@@ -1,15 +1,6 @@
 """Spiking neural networks with spatial-temporal attention for Keras 3."""
 
-from keras_staa import callbacks, data, layers, losses, metrics, models, surrogates, zoo
-from keras_staa.layers.compilation import jit_compile
-from keras_staa.models import (
-    STAAVGG,
-    STAACompact,
-    STAAResNet18,
-    STAAResNet19,
-    STAAResNet20,
-    STAAResNet34,
-)
+import sys
 
 __version__ = "0.1.0"
 
@@ -22,11 +13,41 @@ __all__ = [
     "STAAResNet34",
     "callbacks",
     "data",
+    "decode_predictions",
     "jit_compile",
     "layers",
     "losses",
     "metrics",
     "models",
+    "preprocess_input",
     "surrogates",
     "zoo",
 ]
+
+
+def _is_command():
+    """Whether this process is `keras-staa` or `python -m keras_staa`, and no one's program.
+
+    Python says "-m" as long as it looks for the module that it is to run.
+    """
+    as_module = sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)] == __name__
+    return as_module or "keras_staa_command" in sys.modules
+
+
+# Everywhere else all of it, at once: whoever imports the package can load models of its layers.
+if not _is_command():
+    from keras_staa import backends
+
+    backends.check()
+
+    from keras_staa import callbacks, data, layers, losses, metrics, models, surrogates, zoo
+    from keras_staa.images import decode_predictions, preprocess_input
+    from keras_staa.layers.compilation import jit_compile
+    from keras_staa.models import (
+        STAAVGG,
+        STAACompact,
+        STAAResNet18,
+        STAAResNet19,
+        STAAResNet20,
+        STAAResNet34,
+    )

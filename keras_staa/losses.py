@@ -21,11 +21,17 @@ class TET(keras.losses.Loss):
         reduction, name, dtype: as in `keras.losses.Loss`.
 
     Call arguments:
-        y_true: integer labels (B,) or one-hot labels (B, classes).
+        y_true: integer labels (B,) or (B, 1), or one-hot labels (B, classes).
         y_pred: logits (B, T, classes).
+        sample_weight: optional weights of the samples, (B,) or (B, 1), or of the steps of each
+            sample, (B, T).
+
+    The loss of a sample is the mean over its steps, so that `reduction="none"` gives (B,), and
+    `"sum"` their sum over the batch.
 
     Raises:
-        ValueError: for an argument outside its range, or logits without a time axis.
+        ValueError: for an argument outside its range, logits without a time axis, or labels or
+            weights of another shape.
 
     Example:
 
@@ -50,8 +56,20 @@ class TET(keras.losses.Loss):
         self.label_smoothing = checks.fraction("label_smoothing", label_smoothing, below_one=True)
         self.level = float(level)
 
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        # Keras reduces the losses of `call`, (B, T), with weights and a mask of that shape.
+        y_pred = ops.convert_to_tensor(y_pred)
+        step_logits_shape(y_pred)
+        if sample_weight is not None:
+            sample_weight = _weights(ops.convert_to_tensor(sample_weight), y_pred)
+        loss = super().__call__(y_true, y_pred, sample_weight)
+        if self.reduction == "sum":
+            return loss / ops.cast(ops.shape(y_pred)[1], loss.dtype)
+        return ops.mean(loss, axis=1) if self.reduction in (None, "none") else loss
+
     def call(self, y_true, y_pred):
-        _, steps, classes = _step_logits(y_pred)
+        """The loss of each step, (B, T)."""
+        classes = y_pred.shape[-1]
         target = one_hot(y_true, classes)
         target = target * (1 - self.label_smoothing) + self.label_smoothing / classes
         target = ops.broadcast_to(target[:, None], ops.shape(y_pred))
@@ -59,7 +77,7 @@ class TET(keras.losses.Loss):
         if self.regularization:
             distance = ops.mean(ops.square(y_pred - self.level), axis=-1)
             losses = (1 - self.regularization) * losses + self.regularization * distance
-        return ops.mean(losses, axis=1)
+        return losses
 
     def get_config(self):
         return {
@@ -73,15 +91,37 @@ class TET(keras.losses.Loss):
 def one_hot(labels, classes):
     """Labels (B,), (B, 1) or one-hot (B, classes) as float32 (B, classes)."""
     labels = ops.convert_to_tensor(labels)
-    if len(labels.shape) == 2 and labels.shape[1] == classes and classes > 1:
+    rank, last = len(labels.shape), labels.shape[-1] if len(labels.shape) else None
+    if rank == 2 and last == classes and classes > 1:
         return ops.cast(labels, "float32")
+    if rank != 1 and not (rank == 2 and last in (1, None)):
+        raise ValueError(
+            f"`y_true` must be integer labels (batch,) or (batch, 1), or one-hot labels (batch, "
+            f"{classes}). Received: y_true.shape={tuple(labels.shape)}"
+        )
     return ops.one_hot(ops.reshape(ops.cast(labels, "int32"), (-1,)), classes, dtype="float32")
 
 
-def _step_logits(y_pred):
+def step_logits_shape(y_pred):
+    """The shape (B, T, classes) of logits of each step."""
     if len(y_pred.shape) != 3:
         raise ValueError(
             "`y_pred` must be the logits of each step, (batch, steps, classes), as a network with "
             f"`step_logits=True` gives them. Received: y_pred.shape={tuple(y_pred.shape)}"
         )
-    return y_pred.shape
+    return tuple(y_pred.shape)
+
+
+def _weights(sample_weight, y_pred):
+    """Weights of samples or of steps as those of steps, (B, T)."""
+    given, shape = tuple(sample_weight.shape), tuple(y_pred.shape)
+    wanted = (shape[0], shape[1] if len(given) == 2 and given[1] != 1 else 1)[: len(given)]
+    same = all(None in pair or pair[0] == pair[1] for pair in zip(given, wanted, strict=False))
+    if len(given) > 2 or not same:
+        raise ValueError(
+            "`sample_weight` must hold a weight for each sample, (batch,), or for each step of "
+            f"each sample, (batch, steps), where y_pred.shape={shape}. Received: "
+            f"sample_weight.shape={given}"
+        )
+    weight = ops.expand_dims(sample_weight, 1) if len(given) == 1 else sample_weight
+    return ops.broadcast_to(weight, ops.shape(y_pred)[:2])

@@ -65,7 +65,88 @@ def test_trains_a_network_and_is_stored_with_it(tmp_path):
     assert (again.regularization, again.level, again.label_smoothing) == (0.05, 2.0, 0.1)
 
 
+def losses_of_samples(labels, logits, weights):
+    """mean_t w[b, t] * CE[b, t], by the reference above on one step at a time."""
+    each = [
+        [reference([y], x[None, t : t + 1]) for t in range(len(x))]
+        for y, x in zip(labels, logits, strict=True)
+    ]
+    return (np.array(each) * weights).mean(axis=1)
+
+
+@pytest.mark.parametrize("steps", [3, 5])  # as many as samples, and not
+@pytest.mark.parametrize("form", ["samples", "column", "steps"])
+def test_sample_weight(form, steps):
+    rng = np.random.default_rng(0)
+    labels, logits = np.array([0, 2, 1]), rng.normal(size=(3, steps, 4)).astype("float32")
+    each = {"samples": (3, 1), "column": (3, 1), "steps": (3, steps)}[form]
+    weights = rng.uniform(0, 2, each).astype("float32")
+    given = weights[:, 0] if form == "samples" else weights
+    expected = losses_of_samples(labels, logits, weights)
+    whole = np.broadcast_to(weights, (3, steps))
+    for reduction, value in (
+        ("none", expected),
+        (None, expected),
+        ("sum", expected.sum()),
+        ("sum_over_batch_size", expected.mean()),
+        ("mean_with_sample_weight", expected.sum() / whole.mean(axis=1).sum()),
+    ):
+        loss = TET(reduction=reduction)(labels, logits, sample_weight=given)
+        np.testing.assert_allclose(ops.convert_to_numpy(loss), value, rtol=1e-5)
+
+
+@pytest.mark.parametrize("reduction", ["none", "sum", "sum_over_batch_size"])
+def test_no_weights_are_weights_of_one(reduction):
+    rng = np.random.default_rng(1)
+    labels, logits = np.array([0, 2, 1]), rng.normal(size=(3, 5, 4)).astype("float32")
+    expected = losses_of_samples(labels, logits, 1.0)
+    value = {"none": expected, "sum": expected.sum()}.get(reduction, expected.mean())
+    loss = TET(reduction=reduction)(labels, logits)
+    np.testing.assert_allclose(ops.convert_to_numpy(loss), value, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5,), (4,), (5, 3), (3, 4), (1, 5), (3, 5, 1)])
+def test_weights_of_another_shape_are_refused(shape):
+    logits = np.zeros((3, 5, 4), "float32")
+    with pytest.raises(ValueError, match="`sample_weight` must hold a weight"):
+        TET()(np.array([0, 1, 2]), logits, sample_weight=np.ones(shape, "float32"))
+
+
+@pytest.mark.parametrize("form", ["samples", "steps"])
+def test_sample_weight_in_fit(form):
+    """The loss that `fit` reports before the first update, and the metric beside it."""
+    rng = np.random.default_rng(2)
+    x, labels = rng.normal(size=(3, 3, 4)).astype("float32"), np.array([0, 2, 1])
+    weights = rng.uniform(0, 2, (3, 1 if form == "samples" else 3)).astype("float32")
+    model = keras.Sequential([keras.Input((3, 4)), keras.layers.Dense(4)])
+    logits = model.predict(x, verbose=0)
+    metrics = {"weighted_metrics": [step_accuracy]} if form == "samples" else {}
+    model.compile("sgd", TET(), **metrics)
+    given = weights[:, 0] if form == "samples" else weights
+    history = model.fit(x, labels, sample_weight=given, verbose=0).history
+    expected = losses_of_samples(labels, logits, weights).mean()
+    np.testing.assert_allclose(history["loss"][0], expected, rtol=1e-5)
+    if form == "samples":
+        right = logits.mean(1).argmax(-1) == labels
+        expected = (right * given).sum() / given.sum()
+        np.testing.assert_allclose(history["step_accuracy"][0], expected, rtol=1e-5)
+
+
+def test_accuracy_refuses_weights_of_steps():
+    """As many steps as samples, where weights of another meaning would fit."""
+    metric = keras.metrics.MeanMetricWrapper(step_accuracy)
+    logits = np.random.default_rng(0).normal(size=(3, 3, 4)).astype("float32")
+    with pytest.raises(Exception, match="(?i)rank|dimensions"):
+        metric.update_state(np.array([0, 1, 2]), logits, sample_weight=np.ones((3, 3)))
+
+
 def test_bad_input():
+    for labels in (np.zeros((3, 5), "int32"), np.zeros((3, 1, 1), "int32"), np.int32(0)):
+        for function in (TET(), step_accuracy):
+            with pytest.raises(ValueError, match="`y_true` must be integer labels"):
+                function(labels, np.zeros((3, 5, 4), "float32"))
+    with pytest.raises(ValueError, match="`y_pred` must be the logits of each step"):
+        step_accuracy(np.array([0, 1]), np.zeros((2, 4), "float32"))
     with pytest.raises(ValueError, match="`y_pred` must be the logits of each step"):
         TET()(np.array([0]), np.zeros((1, 4)))
     with pytest.raises(ValueError, match="`regularization`"):

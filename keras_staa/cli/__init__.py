@@ -1,12 +1,13 @@
 """The command line: `keras-staa COMMAND` or `python -m keras_staa COMMAND`.
 
-A command is a module here with `HELP`, `add_arguments(parser)` and `run(args)`, and an entry in
-`COMMANDS`.
+A command is a module here with `HELP`, `add_arguments(parser)` and `run(args)`, which returns the
+exit status or None, and an entry in `COMMANDS`. It imports Keras only where it runs a network.
 """
 
 import argparse
 import sys
 
+import keras_staa
 from keras_staa.cli import describe, list_models, predict
 
 COMMANDS = {"list": list_models, "describe": describe, "predict": predict}
@@ -22,6 +23,8 @@ def main(argv=None):
         The exit status: 0, or 1 after an error, which is printed in one line.
     """
     parser = argparse.ArgumentParser("keras-staa", description="Spiking networks for Keras.")
+    version = f"keras-staa {keras_staa.__version__}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
         command = commands.add_parser(name, help=module.HELP, description=module.HELP)
@@ -29,8 +32,7 @@ def main(argv=None):
         command.set_defaults(run=module.run)
     args = parser.parse_args(argv)
     try:
-        args.run(args)
+        return args.run(args) or 0
     except (ValueError, OSError, ImportError) as error:
         print(f"keras-staa {args.command}:", *str(error).split(), file=sys.stderr)
         return 1
-    return 0

@@ -11,13 +11,13 @@ def add_arguments(parser):
 def run(args):
     import json
 
+    from keras_staa import presets
+
+    folder = presets.find(args.model)
+    if args.json:
+        print(json.dumps(presets.read(folder).model_dump(), indent=2))
+        return
     from rich.console import Console
     from rich.markdown import Markdown
 
-    from keras_staa import presets, zoo
-
-    if args.json:
-        print(json.dumps(zoo.describe(args.model), indent=2))
-        return
-    card = presets.find(args.model) / presets.CARD
-    Console().print(Markdown(card.read_text("utf-8")))
+    Console().print(Markdown((folder / presets.CARD).read_text("utf-8")))

@@ -10,12 +10,12 @@ def add_arguments(parser):
 def run(args):
     import json
 
-    from rich.console import Console
     from rich.table import Table
 
-    from keras_staa import presets, zoo
+    from keras_staa import presets
+    from keras_staa.cli import tables
 
-    described = [zoo.describe(name) for name in zoo.list_models()]
+    described = [presets.read(presets.find(name)).model_dump() for name in presets.names()]
     if args.json:
         print(json.dumps(described, indent=2))
         return
@@ -33,4 +33,4 @@ def run(args):
             f"{preset['parameters']:,}",
             f"{preset['bytes'] / 1e6:.1f}",
         )
-    Console(markup=False).print(table)
+    tables.show(table)

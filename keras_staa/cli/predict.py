@@ -1,59 +1,69 @@
 """`keras-staa predict`: classify pictures."""
 
+import sys
+
 HELP = "Classify pictures with a trained network."
+# So many pictures are in memory at once.
+CHUNK = 256
 
 
 def add_arguments(parser):
-    parser.add_argument("pictures", nargs="+", help="image files")
+    parser.add_argument("pictures", nargs="+", help="image files, or folders of them")
     parser.add_argument("--model", default="cifar10", help="name, alias or folder of a preset")
     parser.add_argument("--top", type=int, default=3, help="how many classes to print")
 
 
 def run(args):
-    import numpy as np
-    from rich.console import Console
     from rich.table import Table
 
-    from keras_staa import checks, zoo
+    from keras_staa import backends, presets
+    from keras_staa.cli import pictures, tables
 
-    preset = zoo.describe(args.model)
-    top = min(checks.positive_int("top", args.top), preset["classes"])
+    pictures.pillow()
+    preset = presets.read(presets.find(args.model))
+    backends.check()
+    from keras_staa import checks, images, zoo
+
+    top = checks.positive_int("top", args.top)
     model = zoo.load(args.model)
     if len(model.input_shape) != 4 or model.input_shape[-1] not in (1, 3):
         raise ValueError(
             "`model` must take grey or RGB images, not frames of an event camera or the like. "
             f"Received: model={args.model!r}, input_shape={model.input_shape}"
         )
-    images = np.stack([_read(path, model.input_shape[1:]) for path in args.pictures])
-    probabilities = _probabilities(model.predict(images, verbose=0), preset["arguments"])
+    paths, errors = pictures.find(args.pictures)
     table = Table("Picture", "Class", "Probability")
-    for path, row in zip(args.pictures, probabilities, strict=True):
-        for place, index in enumerate(np.argsort(-row)[:top]):
-            name = preset["class_names"][index]
-            table.add_row(path if place == 0 else "", name, f"{row[index]:.3f}")
-    Console(markup=False).print(table)
-
-
-def _read(path, shape):
-    """The square in the middle, as the networks were trained on square pictures of one thing."""
-    import keras
-
-    try:
-        picture = keras.utils.load_img(
-            path,
-            color_mode="grayscale" if shape[-1] == 1 else "rgb",
-            target_size=shape[:2],
-            interpolation="lanczos",
-            keep_aspect_ratio=True,
+    for chunk in _chunks(paths, model.input_shape[1:], errors):
+        names, arrays = zip(*chunk, strict=True)
+        outputs = model.predict(images.preprocess_input(arrays), verbose=0)
+        named = images.decode_predictions(
+            _probabilities(outputs, preset.arguments), top, preset.class_names
         )
-    except OSError as error:
-        reason = (
-            "is missing" if isinstance(error, FileNotFoundError) else f"is unreadable ({error})"
-        )
-        raise ValueError(
-            f"`pictures` must be image files. Received: {path!r}, which {reason}"
-        ) from error
-    return keras.utils.img_to_array(picture) / 255.0
+        for path, best in zip(names, named, strict=True):
+            for place, (_, name, probability) in enumerate(best):
+                table.add_row(path if place == 0 else "", name, f"{probability:.3f}")
+    if table.row_count:
+        tables.show(table)
+    for error in errors:
+        print("keras-staa predict:", *str(error).split(), file=sys.stderr)
+    return 1 if errors else 0
+
+
+def _chunks(paths, shape, errors):
+    """Lists of pairs of path and picture; what cannot be read is appended to `errors`."""
+    from keras_staa.cli import pictures
+
+    chunk = []
+    for path in paths:
+        try:
+            chunk.append((path, pictures.read(path, shape)))
+        except ValueError as error:
+            errors.append(error)
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
 
 
 def _probabilities(outputs, arguments):

@@ -7,6 +7,7 @@ import keras
 from keras import layers
 
 from keras_staa import checks
+from keras_staa.images import described
 from keras_staa.initializers import ONES, ZEROS, VarianceScaling
 from keras_staa.layers import (
     LIF,
@@ -153,9 +154,12 @@ def _recorded(create):
     @functools.wraps(create)
     def call(*args, **kwargs):
         given = signature.bind(*args, **kwargs).arguments
-        if given.get("weights") is None:
-            return build(**given)
-        return pretrained.load(build, given, lambda arguments: {**defaults, **arguments})
+        weights = given.get("weights")
+        if weights is None:
+            model = build(**given)
+        else:
+            model = pretrained.load(build, given, lambda arguments: {**defaults, **arguments})
+        return described(model, recorded_arguments(model)[1], weights)
 
     return call
 
