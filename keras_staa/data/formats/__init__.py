@@ -10,7 +10,8 @@ import os
 import pathlib
 
 from keras_staa import checks
-from keras_staa.data.formats.events import DTYPE, LONGEST_SIDE, Recording, Source, checked, reject
+from keras_staa.data.formats.checking import checked
+from keras_staa.data.formats.events import DTYPE, LONGEST_SIDE, Recording, reject
 from keras_staa.data.formats.order import ordered
 
 __all__ = ["DTYPE", "FORMATS", "Recording", "Stream", "chunks", "read"]
@@ -50,8 +51,9 @@ def read(path, sensor_size=None):
     - `.mat`: variables of those names or a struct that has them (MATLAB 7 and before), or a
       recording of ST-MNIST. Needs SciPy.
 
-    Arrays must have `t` in whole microseconds. Events that are out of order are sorted by time,
-    with a warning that counts them.
+    Arrays must have `t` in whole microseconds. A counter that ran over goes on: one of 23 bits in
+    `.bin`, 31 in AEDAT 3.1, else as wide as the column that holds the times. Events that are out of
+    order by up to 10 ms are sorted by time, with a warning that counts them.
 
     Args:
         path: path of the file.
@@ -63,7 +65,8 @@ def read(path, sensor_size=None):
 
     Raises:
         ValueError: if the file is damaged, is not of its format, has no events, or has events
-            outside the sensor or with a polarity neither in {0, 1} nor in {-1, 1}.
+            outside the sensor, with a polarity neither in {0, 1} nor in {-1, 1}, or more than 10 ms
+            before the one in front of them.
         ImportError: if the format needs a library that is not installed.
 
     Example:
@@ -75,7 +78,7 @@ def read(path, sensor_size=None):
     """
     path, sensor_size = _standardize(path, sensor_size)
     source = _open(path, sensor_size)
-    (events,) = ordered(path, checked(path, source.blocks, source.sensor_size, source.fixed))
+    (events,) = ordered(path, _checked(path, source, source.sensor_size))
     stated = source.sensor_size is not None
     return Recording(events, source.sensor_size if stated else _smallest([events]), stated)
 
@@ -114,7 +117,7 @@ def chunks(path, events=_CHUNK, sensor_size=None):
     size = _open(path, sensor_size, events).sensor_size
     stated = size is not None
     if not stated:
-        size = _smallest(checked(path, _open(path, None, events).blocks, None))
+        size = _smallest(_checked(path, _open(path, None, events), None))
     return Stream(path, size, stated, events)
 
 
@@ -142,8 +145,7 @@ class Stream:
 
     def __iter__(self):
         source = _open(self.path, self.sensor_size, self.events)
-        blocks = checked(self.path, source.blocks, self.sensor_size, source.fixed)
-        return ordered(self.path, blocks, self.events)
+        return ordered(self.path, _checked(self.path, source, self.sensor_size), self.events)
 
 
 def _standardize(path, sensor_size):
@@ -170,14 +172,19 @@ def _open(path, sensor_size, events=_CHUNK):
     with open(path, "rb"):
         pass  # The error of a file that is not there is the same for all formats.
     module = importlib.import_module(f"keras_staa.data.formats.{FORMATS[suffix]}")
-    found, blocks, fixed = module.source(path, min(events, _BLOCK))
+    source = module.source(path, min(events, _BLOCK))
+    found, fixed = source.sensor_size, source.fixed
     if found and not all(1 <= side <= LONGEST_SIDE for side in found):
         reject(path, f"state a sensor of 1 to {LONGEST_SIDE} pixels a side", f"{found}")
     if sensor_size and found and fixed and found != sensor_size:
         raise ValueError(
             f"`sensor_size` must be that of {path}, {found}. Received: sensor_size={sensor_size}"
         )
-    return Source(sensor_size or found, blocks, fixed)
+    return source._replace(sensor_size=sensor_size or source.sensor_size)
+
+
+def _checked(path, source, sensor_size):
+    return checked(path, source.blocks, sensor_size, source.fixed, source.bits)
 
 
 def _smallest(blocks):

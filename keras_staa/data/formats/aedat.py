@@ -91,17 +91,10 @@ def _check_chip(path, lines):
 
 
 def _blocks(path, start, words, events):
-    latest, passed = None, 0
     with open(path, "rb") as file:
         file.seek(start)
         while len(raw := np.fromfile(file, words, events)):
-            address, time = raw["address"].astype(np.uint32), raw["time"].astype(np.int64)
-            # The clock starts again every 71 minutes.
-            steps = np.diff(time, prepend=time[:1] if latest is None else latest)
-            latest = time[-1:].copy()
-            turns = passed + np.cumsum(steps < -(2**31))
-            passed = turns[-1]
-            time += turns << 32
+            address, time = raw["address"].astype(np.uint32), raw["time"]
             event = (address & _SPECIAL) == 0
             if not event.all():
                 address, time = address[event], time[event]

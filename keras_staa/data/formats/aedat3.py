@@ -11,6 +11,7 @@ from keras_staa.data.formats import events as shared
 _HEAD = struct.Struct("<hhiiiiii")
 _POLARITY = 1
 _EVENT = np.dtype([("data", "<u4"), ("time", "<i4")])
+_BITS = 31  # Of a time, besides its packet's turns.
 _LONGEST_LINE, _LONGEST_HEADER = 2**16, 2**24
 # (height, width) by the start of the name in the header.
 _CAMERAS = {
@@ -49,7 +50,7 @@ def source(path, events):
     with open(path, "rb") as file:
         sensor_size = _sensor_size(path, _header(path, file))
         start = file.tell()
-    return shared.Source(sensor_size, _blocks(path, start, events))
+    return shared.Source(sensor_size, _blocks(path, start, events), bits=_BITS)
 
 
 def _header(path, file):
@@ -121,4 +122,4 @@ def _decode(path, raw, turns):
     data, time = raw["data"], raw["time"].astype(np.int64)
     if len(time) and time.min() < 0:
         shared.reject(path, "have timestamps of 0 or more", f"{time.min()}")
-    return data >> 17, data >> 2 & 0x7FFF, time + (turns << 31), data >> 1 & 1
+    return data >> 17, data >> 2 & 0x7FFF, time + (turns << _BITS), data >> 1 & 1

@@ -52,7 +52,7 @@ def source(module, path, events):
     head = worker.answer(path)
     _keep(worker)
     return shared.Source(
-        head["size"] and tuple(head["size"]), _blocks(path, request), head["fixed"]
+        head["size"] and tuple(head["size"]), _blocks(path, request), head["fixed"], head["bits"]
     )
 
 
