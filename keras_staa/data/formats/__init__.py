@@ -21,6 +21,8 @@ FORMATS = {
     ".bin": "nmnist",
     ".aedat": "aedat",
     ".aedat4": "aedat4",
+    ".dat": "dat",
+    ".raw": "raw",
     ".npy": "numpy_files",
     ".npz": "numpy_files",
     ".h5": "h5",
@@ -41,19 +43,28 @@ def read(path, sensor_size=None):
 
     - `.bin`: N-MNIST and N-Caltech101, five bytes an event. The sensor is taken to be that of
       N-MNIST, 34 x 34, unless `sensor_size` says otherwise.
-    - `.aedat`: AEDAT 1.0 and 2.0 of a DVS128 (y counts from the bottom of the picture, as jAER has
-      it), AEDAT 3.1, AEDAT 4.
+    - `.aedat`: AEDAT 1.0 and 2.0 of a DVS128 or (2.0) a DAVIS, with x and y as jAER has them (y
+      counts from the bottom of the picture); AEDAT 3.1; AEDAT 4.
     - `.aedat4`: AEDAT 4, with the package `aedat`.
+    - `.raw`: Prophesee's EVT 2.0 and EVT 3.0.
+    - `.dat`: Prophesee's recordings of that name, or AEDAT 1.0.
     - `.npy`, `.npz`: a structured array with fields `x`, `y`, `t` and `p`, or (.npz) an array for
-      each. `ts`, `timestamp(s)`, `pol` and `polarity` are read as well.
+      each. `ts`, `timestamp(s)`, `pol` and `polarity` are read as well. Or an array of the shape
+      `(N, 4)`, see below.
     - `.h5`, `.hdf5`: datasets of those names, in the file or in its group `events`, or a compound
-      dataset `events`.
+      dataset or one of `(N, 4)` as `events`, or `CD/events` of Metavision.
     - `.mat`: variables of those names or a struct that has them (MATLAB 7 and before), or a
       recording of ST-MNIST. Needs SciPy.
 
-    Arrays must have `t` in whole microseconds. A counter that ran over goes on: one of 23 bits in
-    `.bin`, 31 in AEDAT 3.1, else as wide as the column that holds the times. Events that are out of
-    order by up to 10 ms are sorted by time, with a warning that counts them.
+    Arrays with names must have `t` in whole microseconds. Those of `(N, 4)` are (x, y, p, t) as
+    tonic's, (t, x, y, p) as v2e's, or (x, y, t, p), told by their values: p has two values, t does
+    not go down. Their t may be in microseconds, milliseconds or seconds, whichever makes the number
+    of events in the time of the recording usual; where two could, or two orders fit, the file is
+    refused.
+
+    A counter that ran over goes on: one of 23 bits in `.bin`, 31 in AEDAT 3.1, 34 in EVT 2.0 and 24
+    in EVT 3.0, else as wide as the column that holds the times. Events that are out of order by up
+    to 10 ms are sorted by time, with a warning that counts them.
 
     Args:
         path: path of the file.

@@ -24,6 +24,7 @@ class Clock:
     Args:
         path: path of the file, for the error.
         bits: positive integer, of the counter of the format, or None to take those of the column.
+        unit: what has a time, for the error.
 
     Example:
 
@@ -31,8 +32,8 @@ class Clock:
     [4294967294, 4294967297, 4294967295, 4294967300]
     """
 
-    def __init__(self, path, bits=None):
-        self._path, self._bits = path, bits
+    def __init__(self, path, bits=None, unit="event"):
+        self._path, self._bits, self._unit = path, bits, unit
         self._last, self._passed, self._count = None, 0, 0
 
     def __call__(self, values):
@@ -76,14 +77,14 @@ class Clock:
         return (2**bits,) if dtype.kind == "u" else (2**bits, 2 ** (bits - 1))
 
     def _refuse(self, t, steps, late):
-        place = int(np.argmax(steps < -late))
+        place, unit = int(np.argmax(steps < -late)), self._unit
         now, back = int(t[place]), -int(steps[place])
         events.reject(
             self._path,
-            f"have no event more than {late} us before the one in front of it. If its clock was "
-            "started again, cut the file there; if its events are in another order, sort them by "
-            "time",
-            f"event {self._count + place} at {now} us after one at {now + back} us, {back} us back",
+            f"have no {unit} more than {late} us before the one in front of it. If its clock was "
+            "started again, cut the file there; if its order is another, sort it by time",
+            f"{unit} {self._count + place} at {now} us after one at {now + back} us, "
+            f"{back} us back",
         )
 
 
