@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 
 from keras_staa.data.event_recordings import Recording, Source, natural
-from keras_staa.data.formats import aedat3, checking, order, shd
+from keras_staa.data.formats import checking, order
 from keras_staa.data.formats import events as shared
 
 # DVS128 Gesture numbers them from 1.
@@ -155,6 +155,9 @@ def _trials(recording):
 
 def trial(path, start, end):
     """The events of an AEDAT 3.1 recording from `start` on and before `end`, in microseconds."""
+    # Readers are imported when the first file of theirs is opened.
+    from keras_staa.data.formats import aedat3
+
     source = aedat3.source(path, _BLOCK, (start, end))
     blocks = checking.checked(path, source.blocks, source.sensor_size, source.fixed, source.bits)
     pieces = order.ordered(path, blocks, _BLOCK)
@@ -183,7 +186,16 @@ def _gestures_of_tonic(folder, roots):
     return Source(folder.resolve().name, GESTURES, splits, sensor_size=(128, 128))
 
 
+def spoken(path, part):
+    """The events of one recording of SHD or SSC."""
+    from keras_staa.data.formats import shd
+
+    return shd.read(path, part)
+
+
 def _spoken(folder, files):
+    from keras_staa.data.formats import shd
+
     splits, most = {}, 0
     for path, split in sorted(files.items(), key=lambda pair: natural(pair[0].name)):
         split = "validation" if split == "valid" else split
@@ -198,6 +210,6 @@ def _spoken(folder, files):
             (f"{path.name}#{i}", label, (str(path), i)) for i, label in enumerate(labels)
         ]
     splits = {split: splits[split] for split in ("train", "validation", "test") if split in splits}
-    source = _source(folder, [str(i) for i in range(most + 1)], shd.read, splits)
+    source = _source(folder, [str(i) for i in range(most + 1)], spoken, splits)
     source.sensor_size = shd.SENSOR_SIZE
     return source

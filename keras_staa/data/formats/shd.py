@@ -34,10 +34,11 @@ def read(path, part):
     Raises:
         ValueError: if the file is damaged or the recording has no spikes.
     """
-    for x, y, t, p in process.source("shd", path, 1, part=part).blocks:
-        events = np.empty(len(x), shared.DTYPE)
-        events["x"], events["y"], events["t"], events["p"] = x, y, t, p
-        return events
+    # To the end, so that the process goes on to the next recording.
+    ((x, y, t, p),) = process.source("shd", path, 1, part=part).blocks
+    events = np.empty(len(x), shared.DTYPE)
+    events["x"], events["y"], events["t"], events["p"] = x, y, t, p
+    return events
 
 
 def parse(path, name, events, part):
