@@ -4,7 +4,7 @@ import os
 import pathlib
 import warnings
 
-from keras_staa.data import formats
+from keras_staa.data import event_layouts, formats
 from keras_staa.data.event_recordings import (
     NAMES_OF_SPLITS,
     Recording,
@@ -53,6 +53,8 @@ def _subfolders(folder):
 
 
 def _of_folder(folder):
+    if found := event_layouts.find(folder):
+        return found
     below = _subfolders(folder)
     parts = {p.name.lower(): p for p in below if p.name.lower() in NAMES_OF_SPLITS}
     if "train" not in parts:

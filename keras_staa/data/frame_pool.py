@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 
-from keras_staa.data import frame_worker
+from keras_staa.data import event_layouts, frame_worker
 
 _PROGRAM = pathlib.Path(frame_worker.__file__)
 # Recordings of one request: the answers are many, the waits for the next request few.
@@ -125,7 +125,9 @@ def _parallel(work, addresses, tables, argument, processes):
     running = min(processes, len(addresses))
     with contextlib.ExitStack() as stack:
         for _ in range(running):
-            worker = stack.enter_context(_Worker(alone=not tables))
+            # Another object's module may import any part of this package.
+            alone = all(isinstance(table, event_layouts.Parts) for table in tables)
+            worker = stack.enter_context(_Worker(alone))
             threading.Thread(target=feed, args=(worker,), daemon=True).start()
         stack.callback(stop.set)
         while running:
@@ -138,7 +140,6 @@ def _parallel(work, addresses, tables, argument, processes):
 
 class _Worker:
     def __init__(self, alone):
-        # An object's module may import any part of this package.
         self._mode = "alone" if alone else "whole"
 
     def __enter__(self):

@@ -16,8 +16,8 @@ if __name__ == "__main__" and sys.argv[1] == "alone":
         sys.modules[name].__path__ = [str(folder)]
 
 from keras_staa.data import formats, frames  # noqa: E402
+from keras_staa.data.formats import checking, order  # noqa: E402
 from keras_staa.data.formats import events as shared  # noqa: E402
-from keras_staa.data.formats import order  # noqa: E402
 
 LEVEL = 2  # Deflate's. Higher ones take longer than all the rest for a few percent.
 _PIECE = 2**22
@@ -83,7 +83,7 @@ class _of_tonic(list):
         # ASL-DVS comes as one column.
         events = events[:, 0] if events.ndim == 2 and events.shape[1] == 1 else events
         columns = tuple(events[field] for field in "xytp")
-        super().__init__(order.ordered(name, shared.checked(name, [columns], sensor_size)))
+        super().__init__(order.ordered(name, checking.checked(name, [columns], sensor_size)))
         self.stated = sensor_size is not None
         self.sensor_size = sensor_size or tuple(int(self[0][k].max()) + 1 for k in "yx")
 

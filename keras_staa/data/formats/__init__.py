@@ -10,7 +10,8 @@ import os
 import pathlib
 
 from keras_staa import checks
-from keras_staa.data.formats.events import DTYPE, LONGEST_SIDE, Recording, Source, checked, reject
+from keras_staa.data.formats.checking import checked
+from keras_staa.data.formats.events import DTYPE, LONGEST_SIDE, Recording, reject
 from keras_staa.data.formats.order import ordered
 
 __all__ = ["DTYPE", "FORMATS", "Recording", "Stream", "chunks", "read"]
@@ -20,6 +21,8 @@ FORMATS = {
     ".bin": "nmnist",
     ".aedat": "aedat",
     ".aedat4": "aedat4",
+    ".dat": "dat",
+    ".raw": "raw",
     ".npy": "numpy_files",
     ".npz": "numpy_files",
     ".h5": "h5",
@@ -40,18 +43,28 @@ def read(path, sensor_size=None):
 
     - `.bin`: N-MNIST and N-Caltech101, five bytes an event. The sensor is taken to be that of
       N-MNIST, 34 x 34, unless `sensor_size` says otherwise.
-    - `.aedat`: AEDAT 1.0 and 2.0 of a DVS128 (y counts from the bottom of the picture, as jAER has
-      it), AEDAT 3.1, AEDAT 4.
+    - `.aedat`: AEDAT 1.0 and 2.0 of a DVS128 or (2.0) a DAVIS, with x and y as jAER has them (y
+      counts from the bottom of the picture); AEDAT 3.1; AEDAT 4.
     - `.aedat4`: AEDAT 4, with the package `aedat`.
+    - `.raw`: Prophesee's EVT 2.0 and EVT 3.0.
+    - `.dat`: Prophesee's recordings of that name, or AEDAT 1.0.
     - `.npy`, `.npz`: a structured array with fields `x`, `y`, `t` and `p`, or (.npz) an array for
-      each. `ts`, `timestamp(s)`, `pol` and `polarity` are read as well.
+      each. `ts`, `timestamp(s)`, `pol` and `polarity` are read as well. Or an array of the shape
+      `(N, 4)`, see below.
     - `.h5`, `.hdf5`: datasets of those names, in the file or in its group `events`, or a compound
-      dataset `events`.
+      dataset or one of `(N, 4)` as `events`, or `CD/events` of Metavision.
     - `.mat`: variables of those names or a struct that has them (MATLAB 7 and before), or a
       recording of ST-MNIST. Needs SciPy.
 
-    Arrays must have `t` in whole microseconds. Events that are out of order are sorted by time,
-    with a warning that counts them.
+    Arrays with names must have `t` in whole microseconds. Those of `(N, 4)` are (x, y, p, t) as
+    tonic's, (t, x, y, p) as v2e's, or (x, y, t, p), told by their values: p has two values, t does
+    not go down. Their t may be in microseconds, milliseconds or seconds, whichever makes the number
+    of events in the time of the recording usual; where two could, or two orders fit, the file is
+    refused.
+
+    A counter that ran over goes on: one of 23 bits in `.bin`, 31 in AEDAT 3.1, 34 in EVT 2.0 and 24
+    in EVT 3.0, else as wide as the column that holds the times. Events that are out of order by up
+    to 10 ms are sorted by time, with a warning that counts them.
 
     Args:
         path: path of the file.
@@ -63,7 +76,8 @@ def read(path, sensor_size=None):
 
     Raises:
         ValueError: if the file is damaged, is not of its format, has no events, or has events
-            outside the sensor or with a polarity neither in {0, 1} nor in {-1, 1}.
+            outside the sensor, with a polarity neither in {0, 1} nor in {-1, 1}, or more than 10 ms
+            before the one in front of them.
         ImportError: if the format needs a library that is not installed.
 
     Example:
@@ -75,7 +89,7 @@ def read(path, sensor_size=None):
     """
     path, sensor_size = _standardize(path, sensor_size)
     source = _open(path, sensor_size)
-    (events,) = ordered(path, checked(path, source.blocks, source.sensor_size, source.fixed))
+    (events,) = ordered(path, _checked(path, source, source.sensor_size))
     stated = source.sensor_size is not None
     return Recording(events, source.sensor_size if stated else _smallest([events]), stated)
 
@@ -114,7 +128,7 @@ def chunks(path, events=_CHUNK, sensor_size=None):
     size = _open(path, sensor_size, events).sensor_size
     stated = size is not None
     if not stated:
-        size = _smallest(checked(path, _open(path, None, events).blocks, None))
+        size = _smallest(_checked(path, _open(path, None, events), None))
     return Stream(path, size, stated, events)
 
 
@@ -142,8 +156,7 @@ class Stream:
 
     def __iter__(self):
         source = _open(self.path, self.sensor_size, self.events)
-        blocks = checked(self.path, source.blocks, self.sensor_size, source.fixed)
-        return ordered(self.path, blocks, self.events)
+        return ordered(self.path, _checked(self.path, source, self.sensor_size), self.events)
 
 
 def _standardize(path, sensor_size):
@@ -170,14 +183,19 @@ def _open(path, sensor_size, events=_CHUNK):
     with open(path, "rb"):
         pass  # The error of a file that is not there is the same for all formats.
     module = importlib.import_module(f"keras_staa.data.formats.{FORMATS[suffix]}")
-    found, blocks, fixed = module.source(path, min(events, _BLOCK))
+    source = module.source(path, min(events, _BLOCK))
+    found, fixed = source.sensor_size, source.fixed
     if found and not all(1 <= side <= LONGEST_SIDE for side in found):
         reject(path, f"state a sensor of 1 to {LONGEST_SIDE} pixels a side", f"{found}")
     if sensor_size and found and fixed and found != sensor_size:
         raise ValueError(
             f"`sensor_size` must be that of {path}, {found}. Received: sensor_size={sensor_size}"
         )
-    return Source(sensor_size or found, blocks, fixed)
+    return source._replace(sensor_size=sensor_size or source.sensor_size)
+
+
+def _checked(path, source, sensor_size):
+    return checked(path, source.blocks, sensor_size, source.fixed, source.bits)
 
 
 def _smallest(blocks):

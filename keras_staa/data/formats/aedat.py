@@ -1,5 +1,6 @@
-"""AEDAT recordings: versions 1.0 and 2.0 of a DVS128, and the way to the versions 3.1 and 4."""
+"""AEDAT recordings: versions 1.0 and 2.0, and the way to the versions 3.1 and 4."""
 
+import functools
 import os
 import re
 
@@ -17,17 +18,28 @@ _WORDS = {
 }
 _READ = "1.0, 2.0, 3.1 and 4.0"
 # Cameras whose addresses are those of the DVS128, by the last part of the name jAER gives them.
-_CHIPS = ("DVS128", "Tmpdiff128")
-# A sync pulse or another special event; neither has a pixel.
+_DVS128 = ("dvs128", "tmpdiff128")
+# (height, width) of those with the addresses of a DAVIS, by how that part starts.
+_DAVIS = {
+    "davis128": (128, 128),
+    "davis208": (192, 208),
+    "davis240": (180, 240),
+    "davis346": (260, 346),
+    "davis640": (480, 640),
+}
+_CHIPS = ["DVS128", "Tmpdiff128", *(name.upper() for name in _DAVIS)]
+# A sync pulse or another special event of a DVS128; neither has a pixel.
 _SPECIAL = 1 << 15 | 1 << 31
+# Of a DAVIS: pixels of its frames and its inertial sensor, or a signal from outside.
+_OTHER = 1 << 31 | 1 << 10
 _LONGEST_LINE, _LONGEST_HEADER = 2**16, 2**24
 
 
 def source(path, events):
     """Open a recording.
 
-    For a DVS128 the address is read as jAER does: x counts from the left, y from the bottom of the
-    picture, and an event is ON where the lowest bit is 0.
+    Addresses are read as jAER does: x counts from the left, y from the bottom of the picture. A
+    file without the name of a camera is one of a DVS128.
 
     Args:
         path: path of the file.
@@ -51,62 +63,81 @@ def source(path, events):
         if version not in _WORDS:
             wanted = f"start with the line '#!AER-DAT' and a version out of {_READ}"
             shared.reject(path, wanted, repr(first[:32]))
-        _check_chip(path, _header(path, file, version))
+        sensor_size, columns = _camera(path, _header(path, file, version), version)
         start = file.tell()
     words, size = _WORDS[version], os.path.getsize(path) - start
     if size % words.itemsize:
         wanted = f"have {words.itemsize} bytes for each event after its header; it is truncated"
         shared.reject(path, wanted, f"{size} bytes, {size % words.itemsize} too many")
-    return shared.Source(SENSOR_SIZE, _blocks(path, start, words, events))
+    return shared.Source(sensor_size, _blocks(path, start, words, columns, events))
 
 
 def _header(path, file, version):
     """The lines that start with '#', leaving the file at the first event."""
     lines, total = [], 0
+    # Events of some rows start with '#' as well: in version 1.0, and of a DAVIS in version 2.0. Of
+    # a DVS128 none does in version 2.0, and a name in the header may be in any encoding.
+    strict = version == b"1.0"
     while total < _LONGEST_HEADER:
         place, line = file.tell(), file.readline(_LONGEST_LINE)
         is_text = line.startswith(b"#") and line.endswith(b"\n")
-        # In version 1.0 the events of row 35 start with '#' as well, but are no text. In version
-        # 2.0 no event of a DVS128 does, and a name in the header may be in any encoding.
-        if version == b"1.0":
-            is_text = is_text and line.endswith(b"\r\n") and line.isascii()
-            is_text = is_text and line[:-2].decode().replace("\t", " ").isprintable()
-        if not is_text:
+        if not is_text or (strict and not _is_plain(line, version)):
             file.seek(place)
             return lines
         lines.append(line)
         total += len(line)
         if line.startswith(b"#End Of ASCII Header"):
             return lines
+        strict = strict or b"davis" in (_chip(line) or "").lower().encode()
     shared.reject(path, f"have a header below {_LONGEST_HEADER} bytes", f"{total} bytes")
 
 
-def _check_chip(path, lines):
+def _is_plain(line, version):
+    # The first byte of the time, which stands within the line if it is an event, is a control
+    # character in the first nine minutes.
+    highest = 126 if version == b"1.0" else 255
+    text = line.removesuffix(b"\n").removesuffix(b"\r").replace(b"\t", b" ")
+    ended = line.endswith(b"\r\n") or version != b"1.0"
+    return ended and all(32 <= byte <= highest for byte in text)
+
+
+def _chip(line):
+    name, _, value = line.strip(b"# \t\r\n").partition(b":")
+    return value.decode("latin-1").strip() if name == b"AEChip" else None
+
+
+def _camera(path, lines, version):
+    """The (height, width) of the camera that a header names, and what reads its addresses."""
     for line in lines:
-        name, _, value = line.strip(b"# \t\r\n").partition(b":")
-        if name == b"AEChip":
-            chip = value.decode("latin-1").strip()
-            if chip.rpartition(".")[2].lower() not in [known.lower() for known in _CHIPS]:
-                shared.reject(path, f"be of a camera out of {list(_CHIPS)}", f"AEChip {chip!r}")
+        if (chip := _chip(line)) is None:
+            continue
+        known = chip.rpartition(".")[2].lower()
+        size = next((size for name, size in _DAVIS.items() if known.startswith(name)), None)
+        if size and version == b"2.0":
+            return size, functools.partial(_of_davis, size[1])
+        if known not in _DVS128:
+            shared.reject(path, f"be of a camera out of {_CHIPS}", f"AEChip {chip!r}")
+    return SENSOR_SIZE, functools.partial(_of_dvs128, path)
 
 
-def _blocks(path, start, words, events):
-    latest, passed = None, 0
+def _of_dvs128(path, address, time):
+    event = (address & _SPECIAL) == 0
+    if not event.all():
+        address, time = address[event], time[event]
+    if len(address) and address.max() >= 1 << 15:
+        wanted = f"have addresses of a DVS128, below {1 << 15}, or name a camera out of {_CHIPS}"
+        shared.reject(path, wanted, f"{address.max()}")
+    return 127 - (address >> 1 & 127), address >> 8 & 127, time, 1 - (address & 1)
+
+
+def _of_davis(width, address, time):
+    event = (address & _OTHER) == 0
+    address, time = address[event].astype(np.int64), time[event]
+    return width - 1 - (address >> 12 & 0x3FF), address >> 22 & 0x1FF, time, address >> 11 & 1
+
+
+def _blocks(path, start, words, columns, events):
     with open(path, "rb") as file:
         file.seek(start)
         while len(raw := np.fromfile(file, words, events)):
-            address, time = raw["address"].astype(np.uint32), raw["time"].astype(np.int64)
-            # The clock starts again every 71 minutes.
-            steps = np.diff(time, prepend=time[:1] if latest is None else latest)
-            latest = time[-1:].copy()
-            turns = passed + np.cumsum(steps < -(2**31))
-            passed = turns[-1]
-            time += turns << 32
-            event = (address & _SPECIAL) == 0
-            if not event.all():
-                address, time = address[event], time[event]
-            if len(address) and address.max() >= 1 << 15:
-                wanted = f"have addresses of a camera out of {list(_CHIPS)}, below {1 << 15}"
-                shared.reject(path, wanted, f"{address.max()}")
-            x, y = 127 - (address >> 1 & 127), address >> 8 & 127
-            yield x, y, time, 1 - (address & 1)
+            yield columns(raw["address"].astype(np.uint32), raw["time"])

@@ -11,6 +11,8 @@ from keras_staa.data.formats import events as shared
 _HEAD = struct.Struct("<hhiiiiii")
 _POLARITY = 1
 _EVENT = np.dtype([("data", "<u4"), ("time", "<i4")])
+_FAR = 1_000_000
+_BITS = 31  # Of a time, besides its packet's turns.
 _LONGEST_LINE, _LONGEST_HEADER = 2**16, 2**24
 # (height, width) by the start of the name in the header.
 _CAMERAS = {
@@ -33,12 +35,14 @@ class _Packet(typing.NamedTuple):
     valid: int
 
 
-def source(path, events):
+def source(path, events, between=None):
     """Open a recording.
 
     Args:
         path: path of the file.
         events: how many events a block may have.
+        between: None or two times in microseconds. Packets that end before the first or start after
+            the second, by a second and more, are left out unread.
 
     Returns:
         A `Source`, without a size if the header names no known camera.
@@ -49,7 +53,7 @@ def source(path, events):
     with open(path, "rb") as file:
         sensor_size = _sensor_size(path, _header(path, file))
         start = file.tell()
-    return shared.Source(sensor_size, _blocks(path, start, events))
+    return shared.Source(sensor_size, _blocks(path, start, events, between), bits=_BITS)
 
 
 def _header(path, file):
@@ -77,7 +81,7 @@ def _sensor_size(path, lines):
     return sizes.pop() if len(sizes) == 1 else None
 
 
-def _blocks(path, start, events):
+def _blocks(path, start, events, between):
     origins = set()
     size = os.path.getsize(path)
     with open(path, "rb") as file:
@@ -90,6 +94,9 @@ def _blocks(path, start, events):
             origins.add(packet.origin)
             if len(origins) > 1:
                 shared.reject(path, "hold the events of one camera", f"the sources {origins}")
+            if between and packet.number and _is_apart(file, packet, between):
+                file.seek(packet.number * packet.each, os.SEEK_CUR)
+                continue
             for first in range(0, packet.number, events):
                 raw = np.fromfile(file, _EVENT, min(events, packet.number - first))
                 # Some writers count an event as valid in the head without marking it so itself.
@@ -117,8 +124,18 @@ def _packet(path, head, place, size):
     return packet
 
 
+def _is_apart(file, packet, between):
+    """Whether the first and the last event of the packet that comes next are far from a part."""
+    place, times = file.tell(), []
+    for number in (0, packet.number - 1):
+        file.seek(place + number * packet.each)
+        times.append(int(np.fromfile(file, _EVENT, 1)["time"][0]) + (packet.turns << _BITS))
+    file.seek(place)
+    return max(times) < between[0] - _FAR or min(times) > between[1] + _FAR
+
+
 def _decode(path, raw, turns):
     data, time = raw["data"], raw["time"].astype(np.int64)
     if len(time) and time.min() < 0:
         shared.reject(path, "have timestamps of 0 or more", f"{time.min()}")
-    return data >> 17, data >> 2 & 0x7FFF, time + (turns << 31), data >> 1 & 1
+    return data >> 17, data >> 2 & 0x7FFF, time + (turns << _BITS), data >> 1 & 1

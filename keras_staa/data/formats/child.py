@@ -43,7 +43,8 @@ def _serve(memory, cpu_seconds):
             source = opened[1]
             if not reading:
                 size = source.sensor_size
-                send({"size": size and list(size), "fixed": source.fixed})
+                size = size and list(size)
+                send({"size": size, "fixed": source.fixed, "bits": source.bits})
                 continue
             opened = None  # Its blocks come only once.
             for block in source.blocks:

@@ -9,7 +9,7 @@ from keras_staa.data.formats import events as shared
 # N-MNIST has this sensor; other data sets of the format have another, and no file says which.
 SENSOR_SIZE = (34, 34)
 
-_BYTES = 5
+_BYTES, _BITS = 5, 23  # Of an event, and of its time.
 # An event in this row is none, but tells that the clock of the camera ran over.
 _OVERFLOW_ROW, _OVERFLOW_TIME = 240, 2**13
 
@@ -31,7 +31,7 @@ def source(path, events):
     if size % _BYTES:
         wanted = f"have {_BYTES} bytes for each event; it is truncated or no N-MNIST recording"
         shared.reject(path, wanted, f"{size} bytes, {size % _BYTES} too many")
-    return shared.Source(SENSOR_SIZE, _blocks(path, events), fixed=False)
+    return shared.Source(SENSOR_SIZE, _blocks(path, events), fixed=False, bits=_BITS)
 
 
 def _blocks(path, events):

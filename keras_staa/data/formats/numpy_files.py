@@ -1,8 +1,8 @@
-"""NumPy files: a structured array (.npy, .npz) or an array for each part of an event (.npz)."""
+"""NumPy files: a structured array or one of four columns, or (.npz) an array for each part."""
 
 import numpy as np
 
-from keras_staa.data.formats import columns
+from keras_staa.data.formats import columns, tables
 from keras_staa.data.formats import events as shared
 
 
@@ -23,8 +23,11 @@ def source(path, events):
         ValueError: if the file is damaged or has no x, y, t and p.
     """
     arrays = _arrays(path)
-    size, parts = columns.sensor_size(path, arrays), _parts(path, arrays)
-    return shared.Source(size, _blocks(path, parts, events))
+    size = columns.sensor_size(path, arrays)
+    found = [name for name, array in arrays.items() if tables.is_table(array)]
+    if len(found) == 1 and not columns.find(arrays):
+        return shared.Source(size, _table(path, arrays, found[0], events))
+    return shared.Source(size, _blocks(path, _parts(path, arrays), events))
 
 
 def _arrays(path):
@@ -58,8 +61,9 @@ def _parts(path, arrays):
         found = columns.find(array.dtype.names or ())
         if found:
             return [array[name] for name in found]
-    here = [f"{name or 'array'} of {array.dtype}" for name, array in arrays.items()]
-    shared.reject(path, f"have fields or arrays {columns.wanted()}", f"{here}")
+    here = [f"{name or 'array'} {array.shape} of {array.dtype}" for name, array in arrays.items()]
+    wanted = f"have fields or arrays {columns.wanted()}, or an array of {tables.COLUMNS} columns"
+    shared.reject(path, wanted, f"{here}")
 
 
 def _blocks(path, parts, events):
@@ -70,3 +74,17 @@ def _blocks(path, parts, events):
         if isinstance(parts[0], np.memmap):
             # A map keeps all that was read of it in memory.
             parts = _parts(path, _arrays(path))
+
+
+def _table(path, arrays, name, events):
+    total = len(arrays[name])
+
+    def rows(start, stop):
+        array = arrays[name]
+        # A map keeps all that was read of it in memory.
+        array = _arrays(path)[name] if isinstance(array, np.memmap) else array
+        return array[start:stop]
+
+    layout = tables.layout(path, rows, total)
+    for start in range(0, total, events):
+        yield tables.columns(rows(start, start + events), layout)

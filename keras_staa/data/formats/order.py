@@ -21,11 +21,11 @@ def ordered(path, blocks, size=None):
     Raises:
         ValueError: if an event comes so late in the file that the chunk it belongs to is gone.
     """
-    waiting, count, total, late, latest, done = [], 0, 0, 0, None, None
+    waiting, count, total, late, most, latest, done = [], 0, 0, 0, 0, None, None
     for block in blocks:
         t = np.ascontiguousarray(block["t"])
-        before = t[:1] if latest is None else latest
-        late += int(np.count_nonzero(t[1:] < t[:-1])) + int(t[0] < before[0])
+        steps = np.diff(t, prepend=t[:1] if latest is None else latest)
+        late, most = late + int(np.count_nonzero(steps < 0)), max(most, -int(steps.min()))
         latest, total, count = t[-1:], total + len(t), count + len(t)
         waiting.append(block)
         if size is None or count < 2 * size:
@@ -45,7 +45,7 @@ def ordered(path, blocks, size=None):
     if late:
         warnings.warn(
             f"{path}: {late} of {total} events had a timestamp before that of the event in front "
-            "of them; the events were sorted by time.",
+            f"of them, by up to {most} us; the events were sorted by time.",
             stacklevel=2,
         )
 

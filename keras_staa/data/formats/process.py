@@ -26,13 +26,14 @@ CPU_SECONDS, SECONDS = 30, 120
 _idle = []
 
 
-def source(module, path, events):
+def source(module, path, events, **options):
     """Open a recording in another process.
 
     Args:
         module: name of the module in this package whose function `parse` reads the file.
         path: path of the file.
         events: how many events a block may have.
+        options: further arguments of `parse`, of the kinds that JSON has.
 
     Returns:
         A `Source`.
@@ -43,7 +44,7 @@ def source(module, path, events):
     """
     status = os.stat(path)
     request = {
-        "file": {"path": os.path.abspath(path), "name": path, "events": events},
+        "file": {"path": os.path.abspath(path), "name": path, "events": events, **options},
         "module": module,
         "version": [status.st_mtime_ns, status.st_size],
     }
@@ -52,7 +53,7 @@ def source(module, path, events):
     head = worker.answer(path)
     _keep(worker)
     return shared.Source(
-        head["size"] and tuple(head["size"]), _blocks(path, request), head["fixed"]
+        head["size"] and tuple(head["size"]), _blocks(path, request), head["fixed"], head["bits"]
     )
 
 

@@ -41,6 +41,40 @@ def aedat2(path, made, chip=b"ch.unizh.ini.jaer.chip.retina.DVS128"):
     path.write_bytes(header + b"".join(words))
 
 
+def davis(path, made):
+    words = [
+        struct.pack(">II", y << 22 | (127 - x) << 12 | p << 11, t) for x, y, t, p in made.tolist()
+    ]
+    header = b"#!AER-DAT2.0\r\n# AEChip: eu.seebetter.ini.chips.davis.Davis128\r\n"
+    path.write_bytes(header + b"".join(words))
+
+
+def dat(path, made):
+    words = [struct.pack("<II", t, p << 28 | y << 14 | x) for x, y, t, p in made.tolist()]
+    header = b"% Data file\n% Version 2\n% Height 34\n% Width 34\n" + bytes([12, 8])
+    path.write_bytes(header + b"".join(words))
+
+
+def evt2(path, made):
+    words, high = [], None
+    for x, y, t, p in made.tolist():
+        if t >> 6 != high:
+            words.append(8 << 28 | (high := t >> 6))
+        words.append(p << 28 | (t & 63) << 22 | x << 11 | y)
+    header = b"% evt 2.0\n% geometry 34x34\n% end\n"
+    path.write_bytes(header + struct.pack(f"<{len(words)}I", *words))
+
+
+def evt3(path, made):
+    words, high = [], None
+    for x, y, t, p in made.tolist():
+        if t >> 12 != high:
+            words.append(8 << 12 | (high := t >> 12))
+        words += [6 << 12 | t & 4095, y, 2 << 12 | p << 11 | x]
+    header = b"% format EVT3;height=34;width=34\n% end\n"
+    path.write_bytes(header + struct.pack(f"<{len(words)}H", *words))
+
+
 def packet3(made, kind=1, source=1, turns=0, valid=None):
     """A packet of AEDAT 3.1; `valid` says of each event whether it is."""
     valid = [1] * len(made) if valid is None else valid
@@ -108,6 +142,25 @@ def h5(path, made):
         group.attrs["height"], group.attrs["width"] = SIZE
 
 
+def table(path, made):
+    """As v2e has events in memory: seconds, x, y and a polarity of -1 or 1."""
+    columns = [made["t"] * 1e-6, made["x"], made["y"], made["p"] * 2.0 - 1]
+    np.save(path, np.stack(columns, 1) if len(made) else np.empty((0, 4)))
+
+
+def metavision(path, made):
+    with h5py.File(path, "w") as file:
+        file.attrs["geometry"] = "34x34"
+        dtype = [("x", "<u2"), ("y", "<u2"), ("p", "<i2"), ("t", "<i8")]
+        columns = np.empty(len(made), dtype)
+        for name in "xytp":
+            columns[name] = made[name]
+        file.create_dataset(
+            "CD/events", data=columns, chunks=(16,), maxshape=(None,), compression="gzip"
+        )
+        file.create_dataset("CD/indexes", data=np.arange(3))
+
+
 def mat(path, made):
     from scipy import io
 
@@ -119,11 +172,17 @@ FORMATS = {
     "nmnist": (".bin", nmnist, SIZE),
     "aedat1": (".aedat", aedat1, (128, 128)),
     "aedat2": (".aedat", aedat2, (128, 128)),
+    "davis": (".aedat", davis, (128, 128)),
     "aedat3": (".aedat", aedat3, (128, 128)),
     "aedat4": (".aedat4", aedat4, SIZE),
+    "dat": (".dat", dat, SIZE),
+    "evt2": (".raw", evt2, SIZE),
+    "evt3": (".raw", evt3, SIZE),
     "npy": (".npy", npy, None),
     "npz": (".npz", npz, SIZE),
     "h5": (".h5", h5, SIZE),
+    "table": (".npy", table, None),
+    "metavision": (".hdf5", metavision, SIZE),
     "mat": (".mat", mat, None),
 }
 

@@ -40,7 +40,8 @@ def test_empty_file(name, tmp_path):
 def test_truncated_file(name, tmp_path):
     path = files.write(tmp_path, name)
     data = path.read_bytes()
-    event = {"nmnist": 5, "aedat1": 6, "aedat2": 8}.get(name)
+    event = {"nmnist": 5, "aedat1": 6, "aedat2": 8, "davis": 8, "dat": 8, "evt2": 4, "evt3": 2}
+    event = event.get(name)
     for cut in (1, 6, 7, len(data) // 3, len(data) - 7):
         # What follows the packets of AEDAT 4 is a table that nothing here needs.
         cut += 5 if name == "aedat4" else 0
@@ -67,7 +68,7 @@ def test_coordinates_outside_the_sensor(name, tmp_path):
     path = files.write(tmp_path, name, made)
     tall, wide = int(made["y"].max()) + 1, int(made["x"].max()) + 1
     size = (tall, wide)
-    if name in ("nmnist", "npy", "mat"):
+    if name in ("nmnist", "npy", "table", "mat"):
         assert len(formats.read(path, sensor_size=size)) == 40
         rejected(path, rf"every y in \[0, {tall - 2}\]", sensor_size=(tall - 1, wide))
         rejected(path, rf"every x in \[0, {wide - 2}\]", sensor_size=(tall, wide - 1))
@@ -76,7 +77,10 @@ def test_coordinates_outside_the_sensor(name, tmp_path):
             formats.read(path, sensor_size=(tall - 1, wide))
 
 
-@pytest.mark.parametrize("name", ["nmnist", "aedat3", "aedat4", "npz", "h5"])
+@pytest.mark.parametrize(
+    "name",
+    ["nmnist", "aedat3", "aedat4", "dat", "evt2", "evt3", "npz", "h5", "metavision"],
+)
 @pytest.mark.parametrize("field", ["x", "y"])
 def test_coordinates_outside_the_sensor_of_the_format(name, field, tmp_path):
     made = files.events()
@@ -95,8 +99,8 @@ def test_coordinates_that_no_sensor_has(tmp_path):
     assert formats.read(path, sensor_size=(34, 60_001)).sensor_size == (34, 60_001)
 
 
-@pytest.mark.parametrize("name", ["aedat4", "npy", "npz", "h5", "mat"])
-@pytest.mark.parametrize("wrong", [2, 255])
+@pytest.mark.parametrize("name", ["aedat4", "dat", "npy", "npz", "h5", "metavision", "mat"])
+@pytest.mark.parametrize("wrong", [2, 15])
 def test_polarity_other_than_on_and_off(name, wrong, tmp_path):
     made = files.events()
     made["p"][30] = wrong
@@ -169,10 +173,90 @@ def test_pickled_objects_are_not_loaded(tmp_path):
 
 def test_aedat2_of_another_camera(tmp_path):
     path = tmp_path / "a.aedat"
-    files.aedat2(path, files.events(), chip=b"eu.seebetter.ini.chips.davis.Davis346red")
-    rejected(path, "must be of a camera out of .*DVS128.*Received: AEChip .*Davis346red")
+    files.aedat2(path, files.events(), chip=b"ch.unizh.ini.jaer.chip.cochlea.CochleaAMS1c")
+    rejected(path, "must be of a camera out of .*DVS128.*Received: AEChip .*CochleaAMS1c")
     path.write_bytes(b"#!AER-DAT2.0\r\n" + struct.pack(">II", 1 << 20, 0))
-    rejected(path, "must have addresses of a camera out of .*DVS128")
+    rejected(path, "must have addresses of a DVS128, .* camera out of .*DAVIS346")
+
+
+@pytest.mark.parametrize("kind", [(12, 16), (14, 8), (12,), ()])
+def test_dat_of_other_events(kind, tmp_path):
+    path = tmp_path / "a.dat"
+    path.write_bytes(b"% Version 2\n" + bytes(kind))
+    rejected(path, r"must have events of a type out of \(0, 12\) and of 8 bytes")
+
+
+@pytest.mark.parametrize("version", ["evt 2.1", "evt 4.0", "format EVT21;height=3", "date 2020"])
+def test_raw_of_other_versions(version, tmp_path):
+    path = tmp_path / "a.raw"
+    path.write_bytes(f"% {version}\n% end\n".encode() + bytes(16))
+    rejected(path, "must state in its header 'evt 2.0' or 'evt 3.0'")
+
+
+@pytest.mark.parametrize(("header", "word"), [(b"% evt 2.0\n", "<I"), (b"% evt 3.0\n", "<H")])
+def test_raw_with_words_of_no_type(header, word, tmp_path):
+    path, bits = tmp_path / "a.raw", 8 * struct.calcsize(word)
+    path.write_bytes(header + struct.pack(word, 9 << bits - 4))
+    rejected(path, "must have words of the types .*Received: type 9")
+
+
+def test_raw_whose_events_have_no_time(tmp_path):
+    path = tmp_path / "a.raw"
+    path.write_bytes(b"% evt 3.0\n" + struct.pack("<3H", 6 << 12, 5, 2 << 12))
+    rejected(path, "must hold events")
+
+
+ROWS = {
+    "no column with two values": [[1, 2, 3, 40], [1, 2, 4, 50]],
+    "time that goes down": [[9, 1, 1, 900 - t] for t in range(100)],
+    "fractions as x": [[t * 1e4, 0.5, 2, 1] for t in range(100)],
+    "two orders": [[t, 5, t, 1] for t in range(100)],
+    "not a number": [[np.nan, 5, 7, 1] for t in range(100)],
+}
+
+
+@pytest.mark.parametrize("case", ROWS)
+def test_table_of_unknown_columns(case, tmp_path):
+    np.save(tmp_path / "a.npy", np.array(ROWS[case], float))
+    rejected(
+        tmp_path / "a.npy", r"must have (columns in one of the orders|times of which the unit)"
+    )
+
+
+@pytest.mark.parametrize("span", [1000, 0.001 * 1000, 0.3])
+def test_table_of_unclear_unit(span, tmp_path):
+    # A hundred events in 1,000 us or ms; in one ms or s; whole ones cannot be milliseconds.
+    rows = np.ones((100, 4))
+    rows[:, 3] = np.linspace(0, span, 100)
+    rows[:, 3] = np.round(rows[:, 3]) if span == 1000 else rows[:, 3]
+    np.save(tmp_path / "a.npy", rows)
+    if span == 0.3:
+        assert formats.read(tmp_path / "a.npy").duration in (300, 300_000)
+    else:
+        rejected(tmp_path / "a.npy", "times of which the unit is clear.*Received: 100 events")
+
+
+def test_h5_compressed_by_a_filter_that_is_not_there(tmp_path):
+    path = tmp_path / "a.hdf5"
+    with h5py.File(path, "w") as file:
+        made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        made.set_chunk((10,))
+        # Metavision's own.
+        made.set_filter(36559, h5py.h5z.FLAG_OPTIONAL, ())
+        dtype = np.dtype([("x", "<u2"), ("y", "<u2"), ("p", "<i2"), ("t", "<i8")])
+        group = file.create_group("CD")
+        data = h5py.h5d.create(
+            group.id, b"events", h5py.h5t.py_create(dtype), h5py.h5s.create_simple((10,)), made
+        )
+        data.write_direct_chunk((0,), b"compressed" * 10, filter_mask=0)
+    rejected(path, "filters of HDF5 that are installed .*Metavision.*CD/events with filter 36559")
+
+
+def test_h5_of_many_recordings(tmp_path):
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["labels"], file["spikes/times"] = [1], [2.0]
+    rejected(path, "must be one recording; give `keras_staa.data.events` its folder")
 
 
 @pytest.mark.parametrize(
@@ -272,11 +356,20 @@ def test_h5_whose_chunk_needs_too_much_memory(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("size", [(0, 34), (34, 4097), (2**40, 34)])
-@pytest.mark.parametrize("name", ["aedat4", "npz", "h5"])
+@pytest.mark.parametrize("name", ["aedat4", "dat", "evt3", "npz", "h5"])
 def test_sensor_that_a_file_cannot_have(name, size, tmp_path):
     path = files.write(tmp_path, name)
     if name == "aedat4":
         path.write_bytes(files.header4(size=size) + files.packet4(files.events()))
+    elif name in ("dat", "evt3"):
+        text = path.read_bytes()
+        for stated in (b"Height 34", b"height=34"):
+            text = text.replace(stated, stated[:-2] + str(size[0]).encode())
+        for stated in (b"Width 34", b"width=34"):
+            text = text.replace(stated, stated[:-2] + str(size[1]).encode())
+        path.write_bytes(text)
+        if size[0] > 10**9:  # No number of a sensor: as if nothing were stated.
+            return
     elif name == "h5":
         with h5py.File(path, "a") as file:
             file["events"].attrs["height"], file["events"].attrs["width"] = size

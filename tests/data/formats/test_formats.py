@@ -1,5 +1,6 @@
 """Every format gives the events that were written, at once and in chunks."""
 
+import contextlib
 import struct
 import subprocess
 import sys
@@ -133,6 +134,122 @@ def test_aedat3_camera_names_the_sensor(source, size, tmp_path):
 def test_aedat4_is_read_whatever_the_name_ends_with(tmp_path):
     path = files.write(tmp_path, "aedat4").rename(tmp_path / "a.aedat")
     np.testing.assert_array_equal(formats.read(path).events, files.events())
+
+
+def test_aedat2_of_a_davis(tmp_path):
+    path = tmp_path / "a.aedat"
+    # A pixel, one of a frame, a signal from outside, and a row whose address starts with '#'.
+    address = 5 << 22 | 3 << 12 | 1 << 11
+    words = [
+        (address, 1),
+        (address | 1 << 31, 2),
+        (address | 1 << 10, 3),
+        (0x23 << 24 | 7 << 12, 4),
+    ]
+    body = b"".join(struct.pack(">II", *word) for word in words)
+    header = "#!AER-DAT2.0\r\n# AEChip: eu.seebetter.ini.chips.davis.Davis346red\r\n#\t\xe9\r\n"
+    for end in ("", "#End Of ASCII Header\r\n"):
+        # The other order: the row with '#' right behind the header.
+        for part in (body, body[24:] + body[:24]):
+            path.write_bytes((header + end).encode("latin-1") + part)
+            with pytest.warns(UserWarning) if part is not body else contextlib.nullcontext():
+                recording = formats.read(path)
+            assert recording.events.tolist() == [(342, 5, 1, 1), (338, 140, 4, 0)]
+            assert recording.sensor_size == (260, 346)
+
+
+def test_dat_of_the_first_version(tmp_path):
+    path = tmp_path / "a.dat"
+    words = struct.pack("<4I", 7, 303 | 239 << 9 | 1 << 17, 9, 1 | 2 << 9)
+    path.write_bytes(
+        b"% Data file containing TD events.\r\n% Height 240\n% Width 304\n\0\x08" + words
+    )
+    recording = formats.read(path)
+    assert recording.events.tolist() == [(303, 239, 7, 1), (1, 2, 9, 0)]
+    assert recording.sensor_size == (240, 304)
+
+
+def test_dat_of_jaer_is_aedat1(tmp_path):
+    path = files.write(tmp_path, "aedat1").rename(tmp_path / "a.dat")
+    np.testing.assert_array_equal(formats.read(path).events, files.events())
+
+
+@pytest.mark.parametrize("events", [1, 3, 100])
+def test_evt3_vectors_and_state(events, tmp_path):
+    path = tmp_path / "a.raw"
+    words = [
+        (2, 5),  # An event and a row before any time: left out.
+        (0, 6),
+        (8, 4095),
+        (2, 1 << 11 | 9),  # The lower part of the time is not there yet.
+        (6, 4094),
+        (2, 9),
+        (3, 1 << 11 | 20),  # Vectors from x = 20 on, ON.
+        (4, 0b100000000001),
+        (5, 0b10000001),
+        (14, 3),  # What the camera says of itself, a continuation, a trigger.
+        (15, 4095),
+        (10, 1),
+        (0, 1 << 11 | 7),
+        (5, 0b1),
+        (8, 4095),  # Again: nothing changes.
+        (2, 10),
+        (8, 0),  # The clock ran over; its lower part is not there yet.
+        (2, 11),
+        (6, 2),
+        (2, 1 << 11 | 12),
+    ]
+    body = struct.pack(f"<{len(words)}H", *(kind << 12 | rest for kind, rest in words))
+    path.write_bytes(b"% evt 3.0\n% plugin_name hal_plugin_gen41_evk3\n" + body)
+    base = 4095 << 12
+    t, turned = base + 4094, 1 << 24
+    expected = [(9, 6, base, 1), (9, 6, t, 0), (20, 6, t, 1), (31, 6, t, 1), (32, 6, t, 1)]
+    expected += [(39, 6, t, 1), (40, 7, t, 1), (10, 7, t, 0), (11, 7, turned, 0)]
+    expected += [(12, 7, turned + 2, 1)]
+    stream = formats.chunks(path, events)
+    assert np.concatenate(list(stream)).tolist() == expected
+    assert (stream.sensor_size, stream.stated) == ((720, 1280), True)
+
+
+def test_evt2_words_that_are_no_events(tmp_path):
+    path = tmp_path / "a.raw"
+    words = [
+        1 << 28,
+        8 << 28 | 2,
+        10 << 28 | 5,
+        14 << 28,
+        15 << 28 | 9,
+        1 << 28 | 3 << 22 | 6 << 11 | 7,
+    ]
+    path.write_bytes(b"% evt 2.0\n" + struct.pack("<6I", *words))
+    recording = formats.read(path)
+    assert recording.events.tolist() == [(6, 7, 131, 1)]
+    assert not recording.stated
+
+
+@pytest.mark.parametrize("order", ["xypt", "txyp", "xytp"])
+@pytest.mark.parametrize("unit", [1, 1000, 1_000_000])
+@pytest.mark.parametrize("kind", ["npy", "fortran", "npz", "h5"])
+def test_table_in_any_order_and_unit(order, unit, kind, tmp_path):
+    made = files.events(5000)
+    # A second.
+    made["t"] = np.sort(np.random.default_rng(1).integers(10**6, size=5000))
+    if unit == 1000:
+        made["t"] = made["t"] // 1000 * 1000
+    columns = {name: made[name] / (unit if name == "t" else 1) for name in "xytp"}
+    rows = np.stack([columns[name] for name in order], 1)
+    rows = rows.astype("u4") if unit == 1 else rows
+    path = tmp_path / f"a.{'npy' if kind == 'fortran' else kind}"
+    if kind == "npz":
+        np.savez(path, events=rows, height=34, width=34)
+    elif kind == "h5":
+        with h5py.File(path, "w") as file:
+            file.create_dataset("events", data=rows, compression="gzip")
+    else:
+        np.save(path, np.asfortranarray(rows) if kind == "fortran" else rows)
+    recording = formats.read(path)
+    np.testing.assert_array_equal(recording.events, made)
+    assert recording.stated == (kind == "npz")
 
 
 NAMES = [

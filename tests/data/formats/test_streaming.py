@@ -40,8 +40,18 @@ def head3(size):
     return files.HEADER3 + struct.pack("<hhiiiiii", 1, 1, 8, 4, 0, count, count, count)
 
 
+# The start of files whose rest may be zeros, and the bytes of an event.
+HEADS = {
+    "nmnist": (b"", 5),
+    "aedat1": (b"#!AER-DAT1.0\r\n", 6),
+    "aedat2": (b"#!AER-DAT2.0\r\n", 8),
+    "dat": (b"% Version 2\n" + bytes([12, 8]), 8),
+    "evt2": (b"% evt 2.0\n% end\n" + struct.pack("<I", 8 << 28), 4),
+}
+
+
 @pytest.mark.parametrize("megabytes", [20, 200])
-@pytest.mark.parametrize("name", ["nmnist", "aedat1", "aedat2", "aedat3", "npy"])
+@pytest.mark.parametrize("name", ["nmnist", "aedat1", "aedat2", "aedat3", "dat", "evt2", "npy"])
 def test_file_is_read_in_bounded_memory(name, megabytes, tmp_path):
     size = megabytes * 10**6
     path = files.write(tmp_path, name)
@@ -54,8 +64,8 @@ def test_file_is_read_in_bounded_memory(name, megabytes, tmp_path):
     elif name == "aedat3":
         count = sparse(path, head3(size), size, 8)
     else:
-        head = {"nmnist": b"", "aedat1": b"#!AER-DAT1.0\r\n", "aedat2": b"#!AER-DAT2.0\r\n"}[name]
-        count = sparse(path, head, size, {"nmnist": 5, "aedat1": 6, "aedat2": 8}[name])
+        head, each = HEADS[name]
+        count = sparse(path, head, size, each)
     peak, read = peak_and_count(path)
     assert read == count
     assert peak < MOST
