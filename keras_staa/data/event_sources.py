@@ -2,17 +2,9 @@
 
 import os
 import pathlib
-import warnings
 
-from keras_staa.data import formats
-from keras_staa.data.event_recordings import (
-    NAMES_OF_SPLITS,
-    Recording,
-    Source,
-    natural,
-    path_of,
-    select,
-)
+from keras_staa.data import event_folders
+from keras_staa.data.event_recordings import Recording, Source, natural, path_of, select
 
 # Classes of `tonic.datasets`; whether they have a training and a test set; and what tonic does not
 # say of the sensor, (height, width).
@@ -38,56 +30,13 @@ def find(source, data_dir):
                 f"`source` must be one of {list(NAMES)}, a data set of tonic, or a folder that "
                 f"exists. Received: source={os.fspath(source)!r}"
             )
-        return _of_folder(folder)
+        return event_folders.find(folder)
     if not all(hasattr(source, name) for name in ("__getitem__", "__len__", "targets")):
         raise ValueError(
             f"`source` must be one of {list(NAMES)}, a data set of tonic (with `targets`), or a "
             f"folder. Received: source={source!r}"
         )
     return _of_tonic(type(source).__name__, {"all": source}, None)
-
-
-def _subfolders(folder):
-    found = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
-    return sorted(found, key=lambda p: natural(p.name))
-
-
-def _of_folder(folder):
-    below = _subfolders(folder)
-    parts = {p.name.lower(): p for p in below if p.name.lower() in NAMES_OF_SPLITS}
-    if "train" not in parts:
-        parts = {"train": folder}
-    found = {split: _subfolders(parts[split]) for split in NAMES_OF_SPLITS if split in parts}
-    classes = sorted({p.name for members in found.values() for p in members}, key=natural)
-    for split, members in found.items():
-        if not members:
-            raise ValueError(
-                "`source` must hold a folder for each class. Received: source="
-                f"{str(parts[split])!r}, without any"
-            )
-    others, splits = [], {}
-    for split, members in found.items():
-        splits[split] = []
-        for member in members:
-            files = [p for p in member.rglob("*") if p.is_file() and not p.name.startswith(".")]
-            files = [p for p in files if p.suffix.lower() in formats.FORMATS or others.append(p)]
-            if not files:
-                raise ValueError(
-                    f"`source` must hold recordings ({', '.join(formats.FORMATS)}) in each folder "
-                    f"of a class. Received: none in {str(member)!r}"
-                )
-            files.sort(key=lambda p: natural(p.relative_to(folder).as_posix()))
-            label = classes.index(member.name)
-            splits[split] += [
-                Recording(p.relative_to(folder).as_posix(), label, str(p)) for p in files
-            ]
-    if others:
-        warnings.warn(
-            f"{folder}: {len(others)} files are no recordings and were left out, such as "
-            f"{others[0]}; recordings end with {', '.join(formats.FORMATS)}.",
-            stacklevel=4,
-        )
-    return Source(folder.resolve().name, classes, splits)
 
 
 def _of_name(name, data_dir):

@@ -52,8 +52,10 @@ def events(
 
     Splits are made of recordings, so that the windows of one are never in two of them:
 
-    - A folder with `Train` and `Test` (and `Validation`) in it, in any case, has these splits. Any
-      other is `"train"` as a whole.
+    - A folder that holds folders called `train` or `training`, `validation`, `valid` or `val`, and
+      `test` or `testing`, one at least, in any case, alone or with the same further words before or
+      after (`n-cars_train`, `n-cars_test`), has the splits `"train"`, `"validation"` and `"test"`.
+      Any other is `"train"` as a whole.
     - `nmnist` and `dvs128_gesture` have their official `"train"` and `"test"`.
     - `cifar10_dvs` has the first 90% of each class as `"train"` and the rest as `"test"`, as the
       literature does.
@@ -66,7 +68,8 @@ def events(
         source: the name of a data set that tonic downloads (`"cifar10_dvs"`, `"dvs128_gesture"`,
             `"nmnist"`, `"ncaltech101"`, `"asl_dvs"`), a data set object of tonic (or any object
             that gives (events, target) and has `targets`), or the path of a folder with one folder
-            for each class, which holds recordings of `keras_staa.data.formats.read`.
+            for each class, which holds recordings of `keras_staa.data.formats.read`, there or in
+            folders below. Hidden files and folders are left out; links are followed.
         steps: positive integer, frames of a sample.
         split: string, see above. By default `"train"` where there is one, else `"all"`.
         size: None or (height, width), or one integer for both, of the frames: at most the
@@ -103,8 +106,9 @@ def events(
         A `Frames`.
 
     Raises:
-        ValueError: if an argument is not allowed, a folder of a class is empty, recordings differ
-            in their sensor, or a recording is damaged or has no events or impossible ones.
+        ValueError: if an argument is not allowed, a folder of a class is empty, it cannot be told
+            which folders are classes and which are splits, recordings differ in their sensor, or a
+            recording is damaged or has no events or impossible ones.
         OSError: if the disk is full. The recordings that are done are kept, and the next call goes
             on with the others.
         ImportError: if the source or a format needs a library that is not installed.

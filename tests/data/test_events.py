@@ -482,7 +482,10 @@ def test_an_empty_class_a_stray_file_and_no_class(read, tmp_path):
     with pytest.warns(UserWarning, match="1 files are no recordings.*notes.txt"):
         read(folder)
     (folder / "void").mkdir()
-    with pytest.raises(ValueError, match="Received: none in .*void"), warnings.catch_warnings():
+    with (
+        pytest.raises(ValueError, match="Received: source=.*none in .*void"),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         read(folder)
     (tmp_path / "nothing").mkdir()
