@@ -26,7 +26,7 @@ _MOST_CLASSES = 2**16
 def find(source, data_dir):
     """The `Source` that the argument `source` of `events` stands for."""
     if isinstance(source, str) and source in NAMES:
-        where = pathlib.Path(data_dir or pathlib.Path.home() / ".cache" / "keras-staa" / "tonic")
+        where = pathlib.Path(data_dir or "~/.cache/keras-staa/tonic").expanduser()
         _refuse_folder_of(source, where)
         return _of_name(source, where)
     if isinstance(source, (str, os.PathLike)):
@@ -69,10 +69,14 @@ def _of_name(name, data_dir):
     kind, divided, size = NAMES[name]
     kind = getattr(tonic.datasets, kind)
     where = os.fspath(data_dir)
-    if divided:
-        tables = {split: kind(save_to=where, train=split == "train") for split in ("train", "test")}
-    else:
-        tables = {"all": kind(save_to=where)}
+    parts = {"train": {"train": True}, "test": {"train": False}} if divided else {"all": {}}
+    try:
+        tables = {split: kind(save_to=where, **options) for split, options in parts.items()}
+    except OSError as error:
+        raise OSError(
+            f"The data set {name!r} is not in data_dir={where!r} and could not be downloaded there "
+            f"({error})."
+        ) from error
     return _of_tonic(name, tables, size)
 
 

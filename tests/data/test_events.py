@@ -627,6 +627,19 @@ def test_a_name_that_is_a_folder_too_is_refused(read, tmp_path, monkeypatch):
         assert len(read(path).cache.names) == 6
 
 
+def test_a_folder_that_tonic_cannot_write_to_is_named(read, tmp_path, monkeypatch):
+    tonic = pytest.importorskip("tonic")
+
+    def make(save_to, **_):
+        os.makedirs(os.path.join(save_to, "NMNIST"))
+
+    monkeypatch.setattr(tonic.datasets, "NMNIST", make)
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OSError, match="data set 'nmnist' is not in data_dir=.*file/data'") as error:
+        read("nmnist", data_dir=tmp_path / "file" / "data")
+    assert isinstance(error.value.__cause__, NotADirectoryError)
+
+
 def test_the_folder_that_tonic_made_is_no_other_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(event_sources, "_of_name", lambda name, where: (name, where))

@@ -236,6 +236,12 @@ def test_errors_name_the_argument(read, data_dir, arguments, message):
         assert str(data_dir) in str(error.value)
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OSError, match="'tiny' is not in data_dir=.*file/data'.*not be downloaded"):
+        data.images("tiny", data_dir=tmp_path / "file" / "data")
+
+
 def test_unknown_to_tensorflow_datasets(data_dir):
     with pytest.raises(ValueError, match="`source` must be .*Received: source='no_such_data'"):
         data.images("no_such_data", data_dir=data_dir, download=True)
