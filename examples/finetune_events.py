@@ -18,7 +18,7 @@ import pictures
 from matplotlib.figure import Figure
 
 import keras_staa
-from keras_staa.data import formats
+from keras_staa.data import event_sources, formats
 
 WEIGHTS = "nmnist1k"
 # Of frames for random weights, and the side of the sensor that records the moving shapes.
@@ -68,7 +68,8 @@ def record(folder, each, seed):
 
 def splits(folder, held_out):
     """The names of the part to train on and of the part held out."""
-    if any(path.name.lower() == "test" for path in folder.iterdir()):
+    found = event_sources.find(folder, None).splits
+    if "train" in found and "test" in found:
         return "train", "test"
     return f"train[{held_out}%:]", f"train[:{held_out}%]"
 

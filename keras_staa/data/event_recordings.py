@@ -77,7 +77,7 @@ def select(source, split):
             f"`split` must be {allowed} of {source.name}, with or without a slice of each class "
             f"as in 'train[:90%]'{hint}. Received: split={split!r}"
         )
-    recordings = source.splits.get(match[1]) or source.all()
+    recordings = source.all() if match[1] == "all" else source.splits[match[1]]
     classes = [[r for r in recordings if r.label == k] for k in range(len(source.classes))]
     selected = []
     for name, members in zip(source.classes, classes, strict=True):

@@ -2,17 +2,11 @@
 
 import os
 import pathlib
-import warnings
 
-from keras_staa.data import event_layouts, formats
-from keras_staa.data.event_recordings import (
-    NAMES_OF_SPLITS,
-    Recording,
-    Source,
-    natural,
-    path_of,
-    select,
-)
+import numpy as np
+
+from keras_staa.data import event_folders, event_layouts
+from keras_staa.data.event_recordings import Recording, Source, natural, path_of, select
 
 # Classes of `tonic.datasets`; whether they have a training and a test set; and what tonic does not
 # say of the sensor, (height, width).
@@ -25,12 +19,16 @@ NAMES = {
 }
 # CIFAR10-DVS has no official split; the literature trains on the first nine tenths of each class.
 _NINE_TENTHS = {"CIFAR10DVS"}
+# Of data sets that do not say their classes.
+_MOST_CLASSES = 2**16
 
 
 def find(source, data_dir):
     """The `Source` that the argument `source` of `events` stands for."""
     if isinstance(source, str) and source in NAMES:
-        return _of_name(source, data_dir)
+        where = pathlib.Path(data_dir or "~/.cache/keras-staa/tonic").expanduser()
+        _refuse_folder_of(source, where)
+        return _of_name(source, where)
     if isinstance(source, (str, os.PathLike)):
         folder = pathlib.Path(source).expanduser()
         if not folder.is_dir():
@@ -38,7 +36,7 @@ def find(source, data_dir):
                 f"`source` must be one of {list(NAMES)}, a data set of tonic, or a folder that "
                 f"exists. Received: source={os.fspath(source)!r}"
             )
-        return _of_folder(folder)
+        return event_layouts.find(folder) or event_folders.find(folder)
     if not all(hasattr(source, name) for name in ("__getitem__", "__len__", "targets")):
         raise ValueError(
             f"`source` must be one of {list(NAMES)}, a data set of tonic (with `targets`), or a "
@@ -47,49 +45,17 @@ def find(source, data_dir):
     return _of_tonic(type(source).__name__, {"all": source}, None)
 
 
-def _subfolders(folder):
-    found = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
-    return sorted(found, key=lambda p: natural(p.name))
-
-
-def _of_folder(folder):
-    if found := event_layouts.find(folder):
-        return found
-    below = _subfolders(folder)
-    parts = {p.name.lower(): p for p in below if p.name.lower() in NAMES_OF_SPLITS}
-    if "train" not in parts:
-        parts = {"train": folder}
-    found = {split: _subfolders(parts[split]) for split in NAMES_OF_SPLITS if split in parts}
-    classes = sorted({p.name for members in found.values() for p in members}, key=natural)
-    for split, members in found.items():
-        if not members:
-            raise ValueError(
-                "`source` must hold a folder for each class. Received: source="
-                f"{str(parts[split])!r}, without any"
-            )
-    others, splits = [], {}
-    for split, members in found.items():
-        splits[split] = []
-        for member in members:
-            files = [p for p in member.rglob("*") if p.is_file() and not p.name.startswith(".")]
-            files = [p for p in files if p.suffix.lower() in formats.FORMATS or others.append(p)]
-            if not files:
-                raise ValueError(
-                    f"`source` must hold recordings ({', '.join(formats.FORMATS)}) in each folder "
-                    f"of a class. Received: none in {str(member)!r}"
-                )
-            files.sort(key=lambda p: natural(p.relative_to(folder).as_posix()))
-            label = classes.index(member.name)
-            splits[split] += [
-                Recording(p.relative_to(folder).as_posix(), label, str(p)) for p in files
-            ]
-    if others:
-        warnings.warn(
-            f"{folder}: {len(others)} files are no recordings and were left out, such as "
-            f"{others[0]}; recordings end with {', '.join(formats.FORMATS)}.",
-            stacklevel=4,
+def _refuse_folder_of(name, data_dir):
+    """A folder may be meant, or the data set: one of them would be read without a word."""
+    folder, own = pathlib.Path(name).absolute(), data_dir / NAMES[name][0]
+    # tonic's own lies here where file names have no case.
+    if folder.is_dir() and not (own.is_dir() and own.samefile(folder)):
+        raise ValueError(
+            f"`source` must be a name or a folder. Received: source={name!r}, which is both the "
+            f"name of a data set that tonic downloads and the folder {str(folder)!r}. Give "
+            f"{os.path.join(os.curdir, name)!r} for the folder; to read the data set, give the "
+            "folder another name"
         )
-    return Source(folder.resolve().name, classes, splits)
 
 
 def _of_name(name, data_dir):
@@ -102,26 +68,28 @@ def _of_name(name, data_dir):
         ) from error
     kind, divided, size = NAMES[name]
     kind = getattr(tonic.datasets, kind)
-    where = os.fspath(data_dir or pathlib.Path.home() / ".cache" / "keras-staa" / "tonic")
-    if divided:
-        tables = {split: kind(save_to=where, train=split == "train") for split in ("train", "test")}
-    else:
-        tables = {"all": kind(save_to=where)}
+    where = os.fspath(data_dir)
+    parts = {"train": {"train": True}, "test": {"train": False}} if divided else {"all": {}}
+    try:
+        tables = {split: kind(save_to=where, **options) for split, options in parts.items()}
+    except OSError as error:
+        raise OSError(
+            f"The data set {name!r} is not in data_dir={where!r} and could not be downloaded there "
+            f"({error})."
+        ) from error
     return _of_tonic(name, tables, size)
 
 
 def _of_tonic(name, tables, sensor_size):
     objects = list(tables.values())
-    targets = [_targets(table) for table in objects]
-    classes = _classes(objects[0], targets)
+    classes, labels = _labels(objects)
     splits = {}
     for number, (split, table) in enumerate(tables.items()):
         recordings = []
-        for index, target in enumerate(targets[number]):
+        for index, label in enumerate(labels[number]):
             path = path_of(table, index)
             root = getattr(table, "location_on_system", os.sep)
             where = os.path.relpath(path, root) if path else f"{index}"
-            label = classes.index(target) if isinstance(target, str) else int(target)
             recordings.append(Recording(pathlib.Path(where).as_posix(), label, (number, index)))
         # tonic lists files as the disk has them.
         splits[split] = sorted(recordings, key=lambda r: (r.label, natural(r.name)))
@@ -135,22 +103,68 @@ def _of_tonic(name, tables, sensor_size):
     return Source(name, [str(c) for c in classes], splits, objects, sensor_size)
 
 
-def _targets(table):
-    targets = [t if isinstance(t, str) else int(t) for t in table.targets]
-    if not targets or len(targets) != len(table):
-        raise ValueError(
-            "`source` must have recordings and a target for each. Received: source="
-            f"{table!r} with {len(table)} recordings and {len(targets)} targets"
-        )
-    return targets
+def _labels(tables):
+    """The classes, and the labels of each data set's recordings."""
+    classes = _classes(tables[0])
+    most = _MOST_CLASSES if classes is None else len(classes)
+    targets = []
+    for table in tables:
+        try:
+            given = list(table.targets)
+        except TypeError:
+            given = []
+        if not given or len(given) != len(table):
+            _refuse(table, most, f"{len(given)} targets for {len(table)} recordings")
+        targets.append([_plain(target) for target in given])
+        named = isinstance(targets[0][0], str)
+        known = range(most) if not named else classes and set(classes)
+        for index, target in enumerate(targets[-1]):
+            right = isinstance(target, str if named else int)
+            if not right or (known is not None and target not in known):
+                _refuse(table, most, f"targets[{index}]={given[index]!r}")
+    found = sorted({target for each in targets for target in each})
+    if isinstance(found[0], int):
+        return classes or list(range(found[-1] + 1)), targets
+    places = {name: place for place, name in enumerate(classes or found)}
+    return list(places), [[places[target] for target in each] for each in targets]
 
 
-def _classes(table, targets):
-    """Names of the classes in the order of the labels."""
-    found = sorted({t for each in targets for t in each})
+def _refuse(table, most, found):
+    raise ValueError(
+        f"`source` must have `targets`, one for each recording: integers in [0, {most}), or "
+        f"strings, which are names of its `classes` where it has them. Received: source="
+        f"{type(table).__name__} with {found}"
+    )
+
+
+def _plain(target):
+    """An integer or a string of any library as one of Python; None for all else."""
+    if isinstance(target, str):
+        return str(target)
+    try:
+        array = np.asarray(target)
+    except (TypeError, ValueError, RuntimeError):  # Such as a tensor on a GPU.
+        return None
+    if array.ndim or array.dtype.kind not in "biuU":
+        return None
+    return str(array) if array.dtype.kind == "U" else int(array)
+
+
+def _classes(table):
+    """The names of the classes in the order of the labels, or None if they are not said."""
     classes = getattr(table, "classes", None)
-    if isinstance(found[0], str):
-        return found
+    if classes is None or (hasattr(classes, "__len__") and not len(classes)):
+        return None
+    names = None
     if isinstance(classes, dict):
-        classes = sorted(classes, key=classes.get)
-    return list(classes) if classes else list(range(found[-1] + 1))
+        if {_plain(label) for label in classes.values()} == set(range(len(classes))):
+            names = sorted(classes, key=classes.get)
+    elif isinstance(classes, (list, tuple, np.ndarray)):
+        names = list(classes)
+    if names is None or len(set(names)) < len(names):
+        raise ValueError(
+            "`classes` of `source` must be a list of different names or a dictionary from each "
+            f"name to its label, 0 to the number of classes less one. Received: source="
+            f"{type(table).__name__} with classes={classes!r}"
+        )
+    return names

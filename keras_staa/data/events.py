@@ -2,7 +2,6 @@
 
 import numbers
 import os
-import pathlib
 
 from keras_staa import checks
 from keras_staa.data import event_augment, event_recordings, event_sources, frame_cache, frame_pool
@@ -52,8 +51,10 @@ def events(
 
     Splits are made of recordings, so that the windows of one are never in two of them:
 
-    - A folder with `Train` and `Test` (and `Validation`) in it, in any case, has these splits. Any
-      other is `"train"` as a whole.
+    - A folder that holds folders called `train` or `training`, `validation`, `valid` or `val`, and
+      `test` or `testing`, one at least, in any case, alone or with the same further words before or
+      after (`n-cars_train`, `n-cars_test`), has the splits `"train"`, `"validation"` and `"test"`.
+      Any other is `"train"` as a whole.
     - `nmnist` and `dvs128_gesture` have their official `"train"` and `"test"`.
     - `cifar10_dvs` has the first 90% of each class as `"train"` and the rest as `"test"`, as the
       literature does.
@@ -65,8 +66,11 @@ def events(
     Args:
         source: the name of a data set that tonic downloads (`"cifar10_dvs"`, `"dvs128_gesture"`,
             `"nmnist"`, `"ncaltech101"`, `"asl_dvs"`), a data set object of tonic (or any object
-            that gives (events, target) and has `targets`), or the path of a folder with one folder
-            for each class, which holds recordings of `keras_staa.data.formats.read`.
+            that gives (events, target) and has `targets`, which are labels from 0 or names of
+            classes; it may have `classes`, a list of names), or the path of a folder with one
+            folder for each class, which holds recordings of `keras_staa.data.formats.read`, there
+            or in folders below. Hidden files and folders are left out; links are followed. A name
+            that is a folder in the working folder, too, is an error.
         steps: positive integer, frames of a sample.
         split: string, see above. By default `"train"` where there is one, else `"all"`.
         size: None or (height, width), or one integer for both, of the frames: at most the
@@ -103,10 +107,11 @@ def events(
         A `Frames`.
 
     Raises:
-        ValueError: if an argument is not allowed, a folder of a class is empty, recordings differ
-            in their sensor, or a recording is damaged or has no events or impossible ones.
-        OSError: if the disk is full. The recordings that are done are kept, and the next call goes
-            on with the others.
+        ValueError: if an argument is not allowed, a folder of a class is empty, it cannot be told
+            which folders are classes and which are splits, recordings differ in their sensor, or a
+            recording is damaged or has no events or impossible ones.
+        OSError: if the disk is full, or `cache_dir` cannot be written to where it has no cache of
+            this. The recordings that are done are kept, and the next call goes on with the others.
         ImportError: if the source or a format needs a library that is not installed.
 
     Example:
@@ -159,7 +164,7 @@ def events(
         return framing.Plan(sensor, steps, by, _at_most(sensor, size), window, stride)
 
     cache = frame_cache.prepared(
-        cache_dir or pathlib.Path.home() / ".cache" / "keras-staa" / "events",
+        cache_dir,
         found,
         recordings,
         parameters,

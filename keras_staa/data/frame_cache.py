@@ -10,7 +10,6 @@ import errno
 import hashlib
 import json
 import os
-import pathlib
 import re
 import shutil
 import warnings
@@ -19,14 +18,16 @@ import zlib
 import keras
 import numpy as np
 
-from keras_staa.data import frame_pool, frame_worker
-from keras_staa.data.file_lock import alone
+from keras_staa.data import cache_folder, frame_pool, frame_worker
 from keras_staa.data.frame_journal import Journal
+from keras_staa.file_lock import alone
 
 _VERSION = 1
 _BLOCK = 512
 _READ = 2**22
 _WARNINGS = 5
+# Fixed, since the newest that a version of HDF5 writes is often none that the one before reads.
+_FORMAT = ("v110", "v110")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,11 +79,11 @@ class Cache:
         return out
 
 
-def prepared(folder, source, recordings, parameters, fingerprints, plan_for, processes, verbose):
+def prepared(cache_dir, source, recordings, parameters, fingerprints, plan_for, processes, verbose):
     """The cache of some recordings, built if it is not there.
 
     Args:
-        folder: path of the folder of caches.
+        cache_dir: path of the folder of caches, or None for the user's own.
         source: an `event_recordings.Source`.
         recordings: list of `event_recordings.Recording` with digests.
         parameters: dictionary of what was asked for.
@@ -96,19 +97,22 @@ def prepared(folder, source, recordings, parameters, fingerprints, plan_for, pro
 
     Raises:
         ValueError: if a recording is not as it must be.
-        OSError: if the disk is full. What is done is kept.
+        OSError: if the disk is full, or the folder cannot be made or written to. What is done is
+            kept.
     """
-    folder = pathlib.Path(folder).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = cache_folder.made(cache_dir)
     stated = {"version": _VERSION, "parameters": parameters, **fingerprints}
     slug = re.sub(r"[^\w-]+", "_", f"{source.name}-{parameters['split']}").strip("_")
     path = folder / f"{slug}-{_key(stated)}.h5"
     cache = _whole(path, stated)
     if cache is None:
-        with alone(path.with_suffix(".lock")):
+        with contextlib.ExitStack() as stack:
+            with cache_folder.naming(cache_dir):
+                stack.enter_context(alone(path.with_suffix(".lock")))
             # Another process may have built it meanwhile.
             cache = _whole(path, stated, report=True)
             if cache is None:
+                cache_folder.tidy(folder, path.stem)
                 _build(path, slug, source, recordings, stated, plan_for(), processes, verbose)
                 cache = _open(path, stated)
     return cache
@@ -123,13 +127,15 @@ def _whole(path, stated, report=False):
     if not path.exists():
         return None
     with open(path, "rb") as file:
-        head = file.read(_BLOCK)
-        if head == _head(file):
-            return _open(path, stated)
+        found = "is damaged (its checksum is another)"
+        if file.read(_BLOCK) == _head(file):
+            try:
+                return _open(path, stated)
+            except (OSError, RuntimeError, LookupError, AttributeError, TypeError, ValueError) as e:
+                # Such as a file format that came after this version of HDF5.
+                found = f"cannot be opened ({e})"
     if report:
-        warnings.warn(
-            f"{path} is damaged (its checksum is another); it is built again.", stacklevel=5
-        )
+        warnings.warn(f"{path} {found}; it is built again.", stacklevel=4)
     return None
 
 
@@ -148,8 +154,8 @@ def _open(path, stated):
         found = json.loads(file.attrs["stated"])
         if found != json.loads(json.dumps(stated)):
             raise ValueError(
-                f"{path} must be of the parameters and the source that its name was made of. "
-                f"Received: {found}; remove it"
+                f"it must be of the parameters and the source that its name was made of, but is of "
+                f"{found}"
             )
         data = file["frames"]
         offsets, sizes = np.zeros(len(data), np.int64), np.zeros(len(data), np.int64)
@@ -183,7 +189,8 @@ def _build(path, slug, source, recordings, stated, plan, processes, verbose):
     # Neither the split nor the fingerprint: recordings that are still the same are not read anew.
     same = {"version": _VERSION, **dataclasses.asdict(plan), "level": frame_worker.LEVEL}
     partial = path.with_name(f"{slug}-{_key(same)}.partial")
-    with Journal(partial) as journal:
+    # Builds of other files may come to have the same journal.
+    with alone(partial.with_suffix(".lock")), Journal(partial) as journal:
         missing = [r for r in recordings if r.digest not in journal.done]
         try:
             _read(journal, source, recordings, missing, plan, processes, verbose)
@@ -200,12 +207,12 @@ def _build(path, slug, source, recordings, stated, plan, processes, verbose):
                 str(path.parent),
             ) from error
         found = [text for r in recordings for text in journal.done[r.digest][1]]
+        journal.remove()
     for text in found[:_WARNINGS]:
-        warnings.warn(text, stacklevel=5)
+        warnings.warn(text, stacklevel=4)
     if len(found) > _WARNINGS:
         more = len(found) - _WARNINGS
-        warnings.warn(f"{source.name}: {more} more recordings gave such warnings.", stacklevel=5)
-    partial.unlink()
+        warnings.warn(f"{source.name}: {more} more recordings gave such warnings.", stacklevel=4)
 
 
 def _read(journal, source, recordings, missing, plan, processes, verbose):
@@ -236,7 +243,7 @@ def _write(path, journal, source, recordings, stated, plan):
     temporary.unlink(missing_ok=True)
     numbers = np.array([w[0] for w in windows], np.int32)
     try:
-        with h5py.File(temporary, "w", userblock_size=_BLOCK, libver="latest") as file:
+        with h5py.File(temporary, "w", userblock_size=_BLOCK, libver=_FORMAT) as file:
             frames = file.create_dataset(
                 "frames",
                 (len(windows), *plan.shape),

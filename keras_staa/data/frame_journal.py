@@ -62,6 +62,11 @@ class Journal:
         self._file.seek(place)
         return self._file.read(length)
 
+    def remove(self):
+        """Close and remove the file."""
+        self._file.close()
+        os.unlink(self.path)
+
     def _read(self, place):
         """Note the record at a place and return its length, or None if there is no whole one."""
         head = self._file.read(_HEAD.size)

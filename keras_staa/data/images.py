@@ -39,8 +39,9 @@ def images(
 
     Args:
         source: string, the name in TensorFlow Datasets (`"cifar10"`, `"cifar100"`, `"mnist"`,
-            ..., with a configuration or version as in `"cifar10:3.0.2"`), or a
-            `tfds.core.DatasetBuilder`.
+            ..., with a configuration or version as in `"cifar10:3.0.2"`; there is a warning where
+            a folder has the name too, since it is not read), or a `tfds.core.DatasetBuilder`, such
+            as `tfds.ImageFolder(path)`, which reads `path/train/<class>/<name>.png`.
         split: string, which part to read, with slices as in `"train[:90%]"`.
         data_dir: optional path of the folder with the prepared data sets (such as
             `data_dir/cifar10/3.0.2`), by default that of TensorFlow Datasets.
@@ -64,6 +65,8 @@ def images(
         ImportError: if TensorFlow or TensorFlow Datasets is not installed.
         ValueError: if the data set is not there and must not be downloaded, or is not one of
             images with class labels, or if an argument is not allowed.
+        tf.errors.InvalidArgumentError: while batches are read, if an image has no label, as in the
+            test split of some data sets.
 
     Example:
 
@@ -89,12 +92,14 @@ def images(
     layers = _augmentation(augment, shape)
 
     count = sources.count(builder, split)
+    # `tfds.ImageFolder` has a fixed order of its own, and would shuffle without a seed.
+    files = not isinstance(builder, tfds.ImageFolder)
     memory_each = int(tf.as_dtype(feature.np_dtype).size * shape[0] * shape[1] * (shape[2] or 3))
     small = count * memory_each <= _MEMORY
     dataset = builder.as_dataset(
         split=split,
         as_supervised=True,
-        shuffle_files=shuffle and not small,
+        shuffle_files=shuffle and files and not small,
         read_config=tfds.ReadConfig(shuffle_seed=seed, try_autocache=False),
     )
     if size:
@@ -107,7 +112,8 @@ def images(
         dataset = dataset.shuffle(min(count + 1, max(_MEMORY // memory_each, batch_size)), seed)
     dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
     dataset = dataset.map(
-        _scaler(tf, label.num_classes if one_hot else None), num_parallel_calls=tf.data.AUTOTUNE
+        _scaler(tf, split, label.num_classes if one_hot else None),
+        num_parallel_calls=tf.data.AUTOTUNE,
     )
     if layers:
         draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
@@ -165,10 +171,16 @@ def _resizer(tf, size):
     return resize
 
 
-def _scaler(tf, classes):
+def _scaler(tf, split, classes):
+    wanted = (
+        "`split` must have labels, in whose place TensorFlow Datasets gives -1 where there are "
+        f"none. Received: split={split!r} with"
+    )
+
     def scale(batch, labels):
         batch = tf.cast(batch, "float32") / (batch.dtype.max if batch.dtype.is_integer else 1.0)
-        labels = tf.cast(labels, "int32") if classes is None else tf.one_hot(labels, classes)
+        with tf.control_dependencies([tf.debugging.assert_non_negative(labels, wanted)]):
+            labels = tf.cast(labels, "int32") if classes is None else tf.one_hot(labels, classes)
         return batch, labels
 
     return scale

@@ -3,8 +3,15 @@
 import contextlib
 import importlib
 import os
+import warnings
 
 import keras
+
+_ALLOWED = (
+    "a data set in `data_dir`, one that TensorFlow Datasets knows "
+    "(https://www.tensorflow.org/datasets/catalog/overview), or a builder of it, such as "
+    "tfds.ImageFolder(path) for a folder with folders of splits"
+)
 
 
 def libraries():
@@ -31,13 +38,20 @@ def prepared(tfds, source, data_dir, download):
     if isinstance(source, str):
         name = source
         where = os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)
+        _check_name(tfds, name, where)
         try:
             # Looks at the files alone: no network, and no wait for it.
             return tfds.core.read_only_builder.builder_from_files(name, data_dir=where)
         except tfds.core.DatasetNotFoundError:
             builder = _from_code(tfds, name, where) if download else None
+    elif isinstance(source, tfds.ImageFolder):
+        _check_folders(source)
+        return source  # It has nothing to prepare, and says so with an error.
+    elif isinstance(source, tfds.core.DatasetBuilder):
+        builder, name = source, source.info.full_name
+        where = os.path.dirname(os.path.dirname(source.data_path))
     else:
-        builder, name, where = source, source.info.full_name, str(source.data_path.parents[1])
+        raise ValueError(f"`source` must be {_ALLOWED}. Received: source={source!r}")
     if builder is None or not (download or builder.is_prepared()):
         raise ValueError(
             f"`data_dir` must hold the prepared data set {name!r}, or it must be downloaded. Call "
@@ -54,15 +68,40 @@ def prepared(tfds, source, data_dir, download):
     return builder
 
 
+def _check_name(tfds, name, data_dir):
+    """Tell a name from a path. Only names are read, so that a folder of a name is not meant."""
+    folder = os.path.abspath(os.path.expanduser(name))
+    try:
+        first, _ = tfds.core.naming.parse_builder_name_kwargs(name)
+    except ValueError:
+        there = ", which is a folder" if os.path.isdir(folder) else ""
+        raise ValueError(f"`source` must be {_ALLOWED}. Received: source={name!r}{there}") from None
+    prepared = os.path.join(data_dir, str(first).split("/")[0])
+    same = os.path.isdir(prepared) and os.path.isdir(folder) and os.path.samefile(prepared, folder)
+    if os.path.isdir(folder) and not same:
+        warnings.warn(
+            f"`source={name!r}` is the data set of that name in data_dir={data_dir!r}; the folder "
+            f"{folder!r} is not read.",
+            stacklevel=4,
+        )
+
+
+def _check_folders(source):
+    names = [*source.info.splits, *source.info.features["label"].names]
+    if hidden := sorted(name for name in names if name.startswith(".")):
+        raise ValueError(
+            "`source` must have no hidden folders, which tfds.ImageFolder takes for classes and "
+            f"splits. Received: {hidden}"
+        )
+
+
 def _from_code(tfds, name, data_dir):
     try:
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError:
         # The error of TensorFlow Datasets prints every name there is.
         raise ValueError(
-            "`source` must be a data set in `data_dir` or one that TensorFlow Datasets knows "
-            "(https://www.tensorflow.org/datasets/catalog/overview). "
-            f"Received: source={name!r}, data_dir={data_dir!r}"
+            f"`source` must be {_ALLOWED}. Received: source={name!r}, data_dir={data_dir!r}"
         ) from None
 
 

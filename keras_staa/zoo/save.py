@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_staa import checks, presets, weight_files
 from keras_staa.models.factory import recorded_arguments
+from keras_staa.new_folder import new_folder
 
 # What a preset does not keep: where the network came from, the caller's tensors, and how training
 # uses memory.
@@ -70,12 +71,7 @@ def save(
             f"`class_names` must hold one name for each of the {arguments['classes']} classes. "
             f"Received: class_names={list(class_names)}"
         )
-    if folder.exists():
-        raise ValueError(f"`folder` must not exist yet. Received: folder={str(folder)!r}")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-        partial = pathlib.Path(temporary) / folder.name
-        partial.mkdir()
+    with new_folder(folder) as partial:
         weights = partial / presets.WEIGHTS
         write_weights(model, weights, dtype)
         preset = presets.schema()(
@@ -100,7 +96,6 @@ def save(
         (partial / presets.CARD).write_text(_card(preset, text), "utf-8")
         if history is not None:
             shutil.copyfile(history, partial / presets.HISTORY)
-        partial.rename(folder)
     return folder
 
 

@@ -1,5 +1,8 @@
 """Data sets read through TensorFlow Datasets, against the arrays they were written from."""
 
+import pathlib
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -74,11 +77,21 @@ class Numbers(Tiny):
     target = np.int64
 
 
+class Unlabelled(Tiny):
+    """One of its images has no label."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _generate_examples(self, split):
+        for index, example in super()._generate_examples(split):
+            yield index, {**example, "label": -1 if index == 3 else example["label"]}
+
+
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     path = tmp_path_factory.mktemp("tfds")
     tfds.disable_progress_bar()
-    for builder in (Tiny, Mixed, Alike, Numbers):
+    for builder in (Tiny, Mixed, Alike, Numbers, Unlabelled):
         builder(data_dir=path).download_and_prepare()
     return path
 
@@ -223,9 +236,64 @@ def test_errors_name_the_argument(read, data_dir, arguments, message):
         assert str(data_dir) in str(error.value)
 
 
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OSError, match="'tiny' is not in data_dir=.*file/data'.*not be downloaded"):
+        data.images("tiny", data_dir=tmp_path / "file" / "data")
+
+
 def test_unknown_to_tensorflow_datasets(data_dir):
     with pytest.raises(ValueError, match="`source` must be .*Received: source='no_such_data'"):
         data.images("no_such_data", data_dir=data_dir, download=True)
+
+
+@pytest.mark.parametrize("one_hot", [False, True])
+def test_an_image_without_a_label_is_an_error(read, one_hot):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="`split` must have labels.*split=.*test"
+    ):
+        numpy(read("unlabelled", "test", one_hot=one_hot))
+    assert len(numpy(read("unlabelled", "test[:3]", one_hot=one_hot))) == 1
+
+
+@pytest.mark.parametrize("path", ["./photos", "../photos", "{}/photos", pathlib.Path("photos"), 3])
+def test_a_path_is_no_name(read, tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    path = path.format(tmp_path) if isinstance(path, str) else path
+    with pytest.raises(ValueError, match="`source` must be a data set.*tfds.ImageFolder.*source="):
+        read(path)
+
+
+def test_a_folder_called_like_a_data_set_is_a_warning(read, data_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny").mkdir()
+    with pytest.warns(UserWarning, match="`source='tiny'` is the data set") as caught:
+        read("tiny")
+    assert repr(str(data_dir)) in str(caught[0].message)
+    assert repr(str(tmp_path / "tiny")) in str(caught[0].message)
+    # That of the data set itself.
+    monkeypatch.chdir(data_dir)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read("tiny")
+
+
+def test_a_folder_of_images_by_its_builder(tmp_path):
+    images, labels = arrays("train")
+    for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+        path = tmp_path / "train" / NAMES[label] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(tf.io.encode_png(image).numpy())
+    source = tfds.ImageFolder(str(tmp_path))
+    found, classes = joined(numpy(data.images(source, size=SHAPE[:2], seed=1)))
+    known = {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
+    back = [known[np.rint(image * 255).astype("uint8").tobytes()] for image in found]
+    assert back == classes.tolist() and len(back) == TRAIN
+    assert data.class_names(source) == NAMES
+    (tmp_path / "train" / ".ipynb_checkpoints").mkdir()
+    with pytest.raises(ValueError, match=r"no hidden folders.*\['.ipynb_checkpoints'\]"):
+        data.images(tfds.ImageFolder(str(tmp_path)), size=8)
 
 
 def small_network(shape, classes):
