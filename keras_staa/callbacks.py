@@ -8,9 +8,12 @@ import warnings
 import keras
 import numpy as np
 
-from keras_staa import checkpoint_files, checks, training_loop
+from keras_staa import checkpoint_files, checks, random_states, training_loop
 
 _NAME = re.compile(r"epoch-(\d+)(?:-step-(\d+))?\.weights\.h5")
+# The groups of a file with the states of global generators at the beginning of the epoch, when its
+# order is drawn, and at the step, before the next draws of layers.
+_EPOCH, _STEP = "generators_of_epoch", "generators_of_step"
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -141,13 +144,16 @@ class Checkpoint(keras.callbacks.Callback):
                     f"`initial_epoch` must be {begun}, as `restore` returned. Received: "
                     f"initial_epoch={epoch}"
                 )
-            if states := restored["global_generators"]:
-                checkpoint_files.set_global_generators(states)
+            random_states.restore(restored["groups"].get(_EPOCH, {}))
             if done:
                 self._left = training_loop.skip(
-                    self.model, done, restored["record"]["logs"], restored["metrics"]
+                    self.model,
+                    done,
+                    restored["record"]["logs"],
+                    checkpoint_files.metrics(restored),
+                    then=lambda: random_states.restore(restored["groups"][_STEP]),
                 )
-        self._generators = checkpoint_files.global_generators()
+        self._drawing = {**random_states.of_data(), **random_states.of_backend()}
 
     def on_train_batch_end(self, batch, logs=None):
         steps = batch + 1 - self._steps
@@ -171,7 +177,7 @@ class Checkpoint(keras.callbacks.Callback):
         if self.model.stop_training and not whole:
             self._save(epoch, self._steps, logs)
         else:
-            self._generators = checkpoint_files.global_generators()
+            self._drawing = {**random_states.of_data(), **random_states.of_backend()}
             self._save(epoch + 1, 0, logs)
 
     def _save(self, epoch, step, logs):
@@ -188,7 +194,7 @@ class Checkpoint(keras.callbacks.Callback):
                 self.model,
                 {"logs": numbers_only},
                 metrics=step > 0,
-                generators=self._generators,
+                arrays={_EPOCH: self._drawing, _STEP: random_states.of_backend()},
             )
         except checkpoint_files.NotFinite as error:
             if not self.model.stop_training:

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import random
 
 import keras
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from keras_staa import h5_files
 
 # What a file holds besides the weights and the optimizer's state in the layout of Keras.
-_GENERATORS, _METRICS, _GLOBAL, _RECORD = "random_generators", "metrics", "global_generators", "run"
+_GENERATORS, _METRICS, _RECORD = "random_generators", "metrics", "run"
 # The last bytes of a file, which HDF5 does not look at: the checksum of those before.
 _MARK = b"keras-staa checkpoint sha256 "
 _DIGEST = 64
@@ -27,7 +26,7 @@ class NotFinite(ValueError):
     """A state that is not worth keeping."""
 
 
-def write(path, model, record, *, metrics, generators):
+def write(path, model, record, metrics, arrays):
     """Write a checkpoint.
 
     Args:
@@ -35,7 +34,7 @@ def write(path, model, record, *, metrics, generators):
         model: a compiled `keras.Model`.
         record: dictionary that JSON can hold.
         metrics: boolean, whether the state of the metrics is kept.
-        generators: what `global_generators` returned.
+        arrays: dictionary of more groups, each a dictionary of arrays.
 
     Raises:
         NotFinite: if a weight or the optimizer's state is not finite.
@@ -45,16 +44,16 @@ def write(path, model, record, *, metrics, generators):
 
     _check_finite(model)
     content = h5_files.weights(model)
-    record = {**record, **_signature(model), "keras": keras.__version__}
     groups = {
-        _GENERATORS: [_numpy(variable) for variable in _generators(model)],
-        _METRICS: [_numpy(variable) for variable in model.metrics_variables] if metrics else [],
-        _GLOBAL: generators,
+        _GENERATORS: _numbered(_generators(model)),
+        _METRICS: _numbered(model.metrics_variables if metrics else []),
+        **arrays,
     }
+    record = {**record, **_signature(model), "groups": list(groups), "keras": keras.__version__}
     with h5py.File(content, "a") as file:
-        for name, values in groups.items():
-            for index, value in enumerate(values):
-                file[f"{name}/{index}"] = value
+        for group, values in groups.items():
+            for name, value in values.items():
+                file[f"{group}/{name}"] = value
         file[_RECORD] = np.frombuffer(json.dumps(record).encode(), "uint8")
     content = content.getbuffer()
     digest = hashlib.sha256(content).hexdigest()
@@ -65,8 +64,8 @@ def read(path):
     """What a checkpoint holds, without giving it to a model.
 
     Returns:
-        A dictionary with `content` (the bytes), `record` (None in a file of `save_weights`),
-        `random_generators`, `metrics` and `global_generators` (lists of arrays).
+        A dictionary with `content` (the bytes), `sealed` (whether there is a checksum), `record`
+        (None in a file of `save_weights`) and `groups` (each a dictionary of arrays).
 
     Raises:
         Damaged: if the file is not as it was written, or holds values that are not finite.
@@ -79,15 +78,15 @@ def read(path):
     digest = hashlib.sha256(memoryview(content)[: max(end, 0)]).hexdigest()
     if sealed and content[-_DIGEST:] != digest.encode():
         raise Damaged(f"{path} is damaged: its checksum is wrong.")
-    found = {"content": content, "record": None, "sealed": sealed}
+    found = {"content": content, "record": None, "sealed": sealed, "groups": {}}
     try:
         with h5py.File(io.BytesIO(content)) as file:
             file.visititems(_check_finite_dataset)
+            names = [_GENERATORS]
             if _RECORD in file:
                 found["record"] = json.loads(file[_RECORD][()].tobytes())
-            for name in (_GENERATORS, _METRICS, _GLOBAL):
-                group = file.get(name, {})
-                found[name] = [group[str(index)][()] for index in range(len(group))]
+                names = found["record"]["groups"]
+            found["groups"] = {name: _arrays(file.get(name, {})) for name in names}
     except Damaged as error:
         raise Damaged(f"{path}: {error}") from error
     except Exception as error:
@@ -112,41 +111,32 @@ def check_fits(found, path, model):
 def restore(found, model):
     """Give a model and its optimizer the state of a checkpoint."""
     h5_files.load_weights(model, found["content"])
-    for variable, value in zip(_generators(model), found[_GENERATORS], strict=False):
+    states = _listed(found["groups"].get(_GENERATORS, {}))
+    for variable, value in zip(_generators(model), states, strict=False):
         variable.assign(value)
 
 
-def global_generators():
-    """The states of the generators of Python, NumPy and PyTorch, as arrays."""
-    version, numbers, gauss = random.getstate()
-    kind, keys, *rest = np.random.get_state()
-    python = json.dumps([version, list(numbers), gauss]).encode()
-    states = [
-        np.frombuffer(python, "uint8"),
-        np.frombuffer(json.dumps([kind, keys.tolist(), *rest]).encode(), "uint8"),
-    ]
-    if keras.backend.backend() == "torch":
-        import torch
-
-        states.append(torch.get_rng_state().numpy())
-    return states
-
-
-def set_global_generators(states):
-    """Set what `global_generators` returned."""
-    python, numpy = (json.loads(state.tobytes()) for state in states[:2])
-    random.setstate((python[0], tuple(python[1]), python[2]))
-    np.random.set_state((numpy[0], np.array(numpy[1], "uint32"), *numpy[2:]))
-    if keras.backend.backend() == "torch" and len(states) > 2:
-        import torch
-
-        torch.set_rng_state(torch.from_numpy(states[2].copy()))
+def metrics(found):
+    """The state of the metrics as a list of arrays."""
+    return _listed(found["groups"].get(_METRICS, {}))
 
 
 def _generators(model):
     """The states of a model's random generators: all of its variables that are no weights."""
     weights = {id(variable) for variable in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]
+
+
+def _numbered(variables):
+    return {str(index): _numpy(variable) for index, variable in enumerate(variables)}
+
+
+def _listed(arrays):
+    return [arrays[str(index)] for index in range(len(arrays))]
+
+
+def _arrays(group):
+    return {name: group[name][()] for name in group}
 
 
 def _numpy(variable):

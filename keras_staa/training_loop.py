@@ -9,7 +9,7 @@ import contextlib
 import keras
 
 
-def skip(model, steps, logs, metrics):
+def skip(model, steps, logs, metrics, then):
     """Let `fit` pass over the first steps of the epoch that begins.
 
     Their batches are read, as they were before, but nothing is learned from them.
@@ -19,6 +19,7 @@ def skip(model, steps, logs, metrics):
         steps: positive integer, of batches.
         logs: dictionary, which other callbacks get for these steps.
         metrics: list of arrays, the state of the metrics after them.
+        then: function `()`, called behind the last of them.
 
     Returns:
         The function `left()`: how many steps are still to be passed over.
@@ -36,6 +37,7 @@ def skip(model, steps, logs, metrics):
             )
         if not remaining:
             model.train_function = train
+            then()
         return dict(logs)
 
     def batches(iterator):
