@@ -76,16 +76,11 @@ def optimizer(args, batches):
 
 def fit(model, args, train):
     """Train a compiled network, from the last finished epoch on."""
-    checkpoint = keras_staa.callbacks.Checkpoint(args.out / "checkpoint")
-    done = checkpoint.restore(model)
-    if isinstance(train, keras.utils.PyDataset):
-        # Its order and its augmentation follow from the number of epochs before.
-        for _ in range(done):
-            train.on_epoch_end()
+    checkpoint = keras_staa.callbacks.Checkpoint(args.out / "checkpoint", data=train)
     model.fit(
         train,
         epochs=args.epochs,
-        initial_epoch=done,
+        initial_epoch=checkpoint.restore(model),
         shuffle=False,  # `train` is shuffled already
         callbacks=[
             keras.callbacks.CSVLogger(args.out / "history.csv", append=True),

@@ -15,6 +15,13 @@ def positive_int(name, value):
     return int(value)
 
 
+def non_negative_int(name, value):
+    """`value` as an int of 0 or more."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 0:
+        _reject(name, value, "a non-negative integer")
+    return int(value)
+
+
 def pair(name, value):
     """`value`, an integer for both or (height, width), as two positive integers; None stays."""
     if value is None:

@@ -1,9 +1,10 @@
 """Files of weights whose floating-point numbers have another dtype than the weights."""
 
-import pathlib
-import tempfile
+import io
 
 import numpy as np
+
+from keras_staa import h5_files
 
 # A compressed weight has a table of its chunks, which is larger than this.
 SMALL = 4096
@@ -13,8 +14,8 @@ def rewrite(source, target, dtype, compress=True):
     """Copy a `.weights.h5` file, with floating-point numbers of another dtype.
 
     Args:
-        source: path of the file.
-        target: path of the copy.
+        source: path of the file, or a file object.
+        target: path of the copy, or a file object.
         dtype: `"float16"` or `"float32"`.
         compress: whether large arrays are compressed.
 
@@ -50,10 +51,9 @@ def load(model, file):
 
     Keras widens them on the device, for which JAX compiles a program for each shape.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        wide = pathlib.Path(folder) / "wide.weights.h5"
-        rewrite(file, wide, "float32", compress=False)
-        model.load_weights(str(wide))
+    wide = io.BytesIO()
+    rewrite(file, wide, "float32", compress=False)
+    h5_files.load_weights(model, wide.getbuffer())
 
 
 def _cast(name, values, dtype):

@@ -1,5 +1,6 @@
 """Data sets for all backends, and augmentation as Keras layers."""
 
+from keras_staa.data.arrays import arrays
 from keras_staa.data.augment import Cutout, RandomChoice, random_crop
 from keras_staa.data.events import events
 from keras_staa.data.frame_layers import (
@@ -21,6 +22,7 @@ __all__ = [
     "FrameRotation",
     "RandomChoice",
     "TimeShift",
+    "arrays",
     "class_names",
     "events",
     "images",

@@ -157,6 +157,11 @@ class Frames(keras.utils.PyDataset):
             return np.arange(count)
         return np.random.default_rng((self.seed, self._epoch, 0)).permutation(count)
 
+    def set_epoch(self, epoch):
+        """Makes the next pass that of an epoch of `fit`, counted from 0."""
+        # `fit` calls `on_epoch_end` once before the first one.
+        self._epoch = epoch + 1
+
     def on_epoch_end(self):
         """Makes the next pass over the data another one; `fit` calls it."""
         self._epoch += 1

@@ -1,6 +1,5 @@
 """Recordings of event cameras as batches of frames."""
 
-import numbers
 import os
 
 from keras_staa import checks
@@ -129,7 +128,7 @@ def events(
     processes = _cores() if processes is None else checks.positive_int("processes", processes)
     batches = {
         "batch_size": checks.positive_int("batch_size", batch_size),
-        "seed": _seed(seed),
+        "seed": checks.non_negative_int("seed", seed),
         "one_hot": checks.boolean("one_hot", one_hot),
         "normalize": checks.boolean("normalize", normalize),
         "drop_remainder": checks.boolean("drop_remainder", drop_remainder),
@@ -209,12 +208,6 @@ def _at_most(sensor, size):
             f"`size` must be at most the sensor's {tuple(sensor)}. Received: size={size}"
         )
     return size
-
-
-def _seed(seed):
-    if not isinstance(seed, numbers.Integral) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"`seed` must be a non-negative integer. Received: seed={seed!r}")
-    return int(seed)
 
 
 def _cores():

@@ -7,6 +7,7 @@ import keras
 from keras_staa import checks
 from keras_staa.data import augment as augmentation
 from keras_staa.data import sources
+from keras_staa.data.passes import passes
 
 # Decoded images up to this many bytes are kept in memory, and no shuffle buffer is larger.
 _MEMORY = 2**30
@@ -34,8 +35,9 @@ def images(
     batch by batch but with its own draw for each image.
 
     The same arguments give the same batches with the same augmentation, in the same order; each
-    pass over them differs from the one before. The augmentation's draws come from `seed` and the
-    batch's place in the pass, whatever the seeds of the layers.
+    pass over them differs from the one before. The order of a pass and the augmentation's draws
+    follow from `seed`, the number of the pass and the batch's place in it, whatever the seeds of
+    the layers.
 
     Args:
         source: string, the name in TensorFlow Datasets (`"cifar10"`, `"cifar100"`, `"mnist"`,
@@ -59,7 +61,9 @@ def images(
 
     Returns:
         A `tf.data.Dataset` of float32 images `(batch, height, width, channels)` in [0, 1] and
-        int32 labels `(batch,)`, or float32 labels `(batch, classes)` if `one_hot`.
+        int32 labels `(batch,)`, or float32 labels `(batch, classes)` if `one_hot`. Its function
+        `set_epoch(epoch)` makes the next pass that of an epoch, counted from 0, also of data sets
+        that were made of it; `keras_staa.callbacks.Checkpoint` calls it.
 
     Raises:
         ImportError: if TensorFlow or TensorFlow Datasets is not installed.
@@ -93,33 +97,42 @@ def images(
 
     count = sources.count(builder, split)
     # `tfds.ImageFolder` has a fixed order of its own, and would shuffle without a seed.
-    files = not isinstance(builder, tfds.ImageFolder)
+    fixed_order = isinstance(builder, tfds.ImageFolder)
     memory_each = int(tf.as_dtype(feature.np_dtype).size * shape[0] * shape[1] * (shape[2] or 3))
     small = count * memory_each <= _MEMORY
-    dataset = builder.as_dataset(
-        split=split,
-        as_supervised=True,
-        shuffle_files=shuffle and files and not small,
-        read_config=tfds.ReadConfig(shuffle_seed=seed, try_autocache=False),
-    )
-    if size:
-        dataset = dataset.map(_resizer(tf, size), num_parallel_calls=tf.data.AUTOTUNE)
-    if small:
-        dataset = dataset.cache()
-    if shuffle:
-        # One more than there are: the buffer then meets the end of the data set, without which a
-        # first batch alone would not complete the cache.
-        dataset = dataset.shuffle(min(count + 1, max(_MEMORY // memory_each, batch_size)), seed)
-    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+
+    def decoded(files=None):
+        dataset = builder.as_dataset(
+            split=split,
+            as_supervised=True,
+            shuffle_files=files is not None and not fixed_order,
+            read_config=tfds.ReadConfig(shuffle_seed=files, try_autocache=False),
+        )
+        if size:
+            dataset = dataset.map(_resizer(tf, size), num_parallel_calls=tf.data.AUTOTUNE)
+        return dataset
+
+    kept = decoded().cache() if small else None
+
+    def batches(order, files):
+        dataset = kept if small else decoded(files if shuffle else None)
+        if shuffle:
+            # One more than there are: the buffer then meets the end of the data set, without which
+            # a first batch alone would not complete the cache.
+            buffer = min(count + 1, max(_MEMORY // memory_each, batch_size))
+            dataset = dataset.shuffle(buffer, order, reshuffle_each_iteration=False)
+        return dataset.batch(batch_size, drop_remainder=drop_remainder)
+
+    number = count // batch_size if drop_remainder else -(-count // batch_size)
+    dataset, set_epoch = passes(tf, batches, seed, number)
+    scale = _scaler(tf, split, label.num_classes if one_hot else None)
+    augmented = _augmenter(tf, layers)
     dataset = dataset.map(
-        _scaler(tf, split, label.num_classes if one_hot else None),
-        num_parallel_calls=tf.data.AUTOTUNE,
+        lambda pair, draw: augmented(scale(*pair), draw), num_parallel_calls=tf.data.AUTOTUNE
     )
-    if layers:
-        draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
-        dataset = tf.data.Dataset.zip(dataset, draws)
-        dataset = dataset.map(_augmenter(tf, layers), num_parallel_calls=tf.data.AUTOTUNE)
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.prefetch(tf.data.AUTOTUNE)
+    dataset.set_epoch = set_epoch
+    return dataset
 
 
 def class_names(source, data_dir=None):

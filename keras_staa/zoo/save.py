@@ -1,14 +1,14 @@
 """Write a network as a preset."""
 
+import io
 import json
 import pathlib
 import shutil
-import tempfile
 
 import keras
 import numpy as np
 
-from keras_staa import checks, presets, weight_files
+from keras_staa import checks, h5_files, presets, weight_files
 from keras_staa.models.factory import recorded_arguments
 from keras_staa.new_folder import new_folder
 
@@ -53,6 +53,7 @@ def save(
     Raises:
         ValueError: if the model is not one of a factory, the folder exists, or what is said of the
             network does not fit it.
+        OSError: if the folder cannot be written, as on a full disk. Nothing is left of it then.
 
     Example:
 
@@ -109,11 +110,11 @@ def write_weights(model, path, dtype):
 
     Raises:
         ValueError: if a weight is too large for float16.
+        OSError: if the file cannot be written, as on a full disk. None is left then.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        plain = pathlib.Path(folder) / "plain.weights.h5"
-        model.save_weights(plain)
-        weight_files.rewrite(plain, path, dtype)
+    packed = io.BytesIO()
+    weight_files.rewrite(h5_files.weights(model), packed, dtype)
+    h5_files.write(path, packed.getbuffer())
 
 
 def _origin(model):

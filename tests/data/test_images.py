@@ -29,6 +29,7 @@ class Tiny(tfds.core.GeneratorBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     shape = SHAPE
+    ordered = True
     target = tfds.features.ClassLabel(names=NAMES)
 
     def _info(self):
@@ -37,7 +38,7 @@ class Tiny(tfds.core.GeneratorBasedBuilder):
             builder=self,
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label"),
-            disable_shuffling=True,
+            disable_shuffling=self.ordered,
         )
 
     def _split_generators(self, dl_manager):
@@ -49,6 +50,14 @@ class Tiny(tfds.core.GeneratorBasedBuilder):
 
     def resized(self, image, index):
         return image
+
+
+class Shards(Tiny):
+    """In several files."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    ordered = False
 
 
 class Mixed(Tiny):
@@ -91,8 +100,11 @@ class Unlabelled(Tiny):
 def data_dir(tmp_path_factory):
     path = tmp_path_factory.mktemp("tfds")
     tfds.disable_progress_bar()
-    for builder in (Tiny, Mixed, Alike, Numbers, Unlabelled):
-        builder(data_dir=path).download_and_prepare()
+    config = tfds.download.DownloadConfig(num_shards=2)
+    for builder in (Tiny, Shards, Mixed, Alike, Numbers, Unlabelled):
+        builder(data_dir=path).download_and_prepare(
+            download_config=config if builder is Shards else None
+        )
     return path
 
 
@@ -177,6 +189,45 @@ def test_a_look_at_one_batch_changes_no_later_pass(read):
     next(iter(looked_at))
     list(whole)
     np.testing.assert_array_equal(joined(numpy(looked_at))[0], joined(numpy(whole))[0])
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["in memory", "from files"])
+def test_an_epoch_can_be_set(read, kept, monkeypatch):
+    """Its order and its augmentation, also behind `map`, whatever was read before."""
+    if not kept:
+        monkeypatch.setattr("keras_staa.data.images._MEMORY", 4000)
+    options = {"augment": "standard", "batch_size": 4, "seed": 5}
+    # Two files are read in an order of their own.
+    dataset, other = (read("shards", **options) for _ in range(2))
+    passes = [joined(numpy(dataset)) for _ in range(3)]
+    assert not np.array_equal(passes[1][0], passes[2][0])
+    derived = other.map(lambda images, labels: (2 * images, labels))
+    for epoch in (2, 0, 1):
+        next(iter(derived))
+        other.set_epoch(epoch)
+        found = joined(numpy(derived))
+        np.testing.assert_array_equal(found[0], 2 * passes[epoch][0])
+        np.testing.assert_array_equal(found[1], passes[epoch][1])
+    assert len(dataset) == 3
+
+
+def test_images_are_decoded_once(read, monkeypatch):
+    """Each pass takes what is in memory, in another order."""
+    decoded = tf.Variable(0, dtype="int64")
+
+    def counting(tf, size):
+        def count(image, label):
+            decoded.assign_add(1)
+            return image, label
+
+        return count
+
+    monkeypatch.setattr("keras_staa.data.images._resizer", counting)
+    dataset = read(size=SHAPE[:2], batch_size=4)
+    next(iter(dataset))
+    for _ in range(3):
+        list(dataset)
+    assert decoded.numpy() == TRAIN
 
 
 def test_layers_as_augmentation(read):

@@ -1,0 +1,79 @@
+"""Going on within an epoch of `fit`: what this needs of the insides of Keras, 3.12 to 3.15.
+
+`fit` calls `model.train_function` for each step, which has other arguments on each backend. On
+TensorFlow the state of the metrics is made at the first step, elsewhere before.
+"""
+
+import contextlib
+
+import keras
+
+
+def skip(model, steps, logs, metrics, then):
+    """Let `fit` pass over the first steps of the epoch that begins.
+
+    Their batches are read, as they were before, but nothing is learned from them.
+
+    Args:
+        model: a model within `fit`, at the beginning of an epoch.
+        steps: positive integer, of batches.
+        logs: dictionary, which other callbacks get for these steps.
+        metrics: list of arrays, the state of the metrics after them.
+        then: function `()`, called behind the last of them.
+
+    Returns:
+        The function `left()`: how many steps are still to be passed over.
+    """
+    train, each = model.train_function, model.steps_per_execution
+    remaining = steps
+
+    def passed():
+        nonlocal remaining
+        remaining -= each
+        if remaining < 0:
+            raise ValueError(
+                f"`steps_per_execution` must divide the {steps} steps that were done of the epoch. "
+                f"Received: steps_per_execution={each}"
+            )
+        if not remaining:
+            model.train_function = train
+            then()
+        return dict(logs)
+
+    def batches(iterator):
+        batch = next(iterator)
+        with contextlib.suppress(StopIteration):  # fewer are left
+            for _ in range(each - 1):
+                next(iterator)
+        return batch
+
+    def tensorflow(iterator):
+        batch = batches(iterator)
+        if remaining == steps:
+            model._symbolic_build(data_batch=batch)
+            _set_metrics(model, metrics)
+        return passed()
+
+    def jax(state, iterator):
+        batches(iterator)
+        return passed(), state
+
+    def torch(data):
+        return passed()
+
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        _set_metrics(model, metrics)
+    model.train_function = {"tensorflow": tensorflow, "jax": jax, "torch": torch}[backend]
+    return lambda: remaining
+
+
+def _set_metrics(model, values):
+    variables = model.metrics_variables
+    if [tuple(v.shape) for v in variables] != [value.shape for value in values]:
+        raise ValueError(
+            f"`model` must be compiled with the metrics of the checkpoint, whose state has "
+            f"{len(values)} parts. Received: {[metric.name for metric in model.metrics]}"
+        )
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

@@ -1,0 +1,113 @@
+"""On a full disk saving is an OSError that leaves nothing behind, and the process goes on."""
+
+import os
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import pytest
+
+from keras_staa import zoo
+from tests.real import ROOT
+from tests.zoo.support import Tiny, predictions, registered, saved, tiny, values
+
+resource = pytest.importorskip("resource")
+
+# Files end at so many bytes, as on a disk that is full: HDF5 meets the error in its own code.
+_SCRIPT = """
+import pathlib, resource, sys
+import keras, numpy as np
+from keras_staa import zoo
+from keras_staa.callbacks import Checkpoint
+from tests.zoo.support import CLASSES, images, predictions, tiny
+
+folder, limit = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+model = tiny(width=16)
+model.compile("adam", "sparse_categorical_crossentropy")
+checkpoint = Checkpoint(folder / "run")
+x, y = images(), np.arange(6) % 3
+model.fit(x, y, verbose=0, callbacks=[checkpoint])
+before = predictions(model)
+if limit:
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+else:
+    # The folder is a file system of its own; what is left of it is less than a network.
+    left = open(folder / "filler", "wb")
+    try:
+        while left.write(bytes(1024)):
+            left.flush()
+    except OSError:
+        pass
+
+def fails(function):
+    try:
+        function()
+    except OSError as error:
+        print("OSError", error.errno, flush=True)
+
+save = {"data_set": "noise", "class_names": list(CLASSES), "dtype": "float32"}
+fails(lambda: zoo.save(model, folder / "preset", **save))
+np.testing.assert_array_equal(predictions(model), before)
+fails(lambda: model.fit(x, y, verbose=0, epochs=2, initial_epoch=1, callbacks=[checkpoint]))
+predictions(model)
+print(sorted(str(p.relative_to(folder)) for p in folder.rglob("*")))
+if limit:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+else:
+    (folder / "filler").unlink()
+zoo.save(model, folder / "preset", **save)
+model.fit(x, y, verbose=0, epochs=2, initial_epoch=1, callbacks=[checkpoint])
+print(sorted(path.name for path in (folder / "run").iterdir()))
+"""
+
+
+def run(folder, limit):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", _SCRIPT, str(folder), str(limit)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+
+
+def check(done, codes, also=()):
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    lines = done.stdout.splitlines()
+    assert [line.split() for line in lines[:2]] == [["OSError", code] for code in codes]
+    assert lines[2] == str([*also, "run", "run/epoch-1.weights.h5"])
+    assert lines[3] == "['epoch-1.weights.h5', 'epoch-2.weights.h5']"
+
+
+def test_files_that_cannot_grow(tmp_path):
+    check(run(tmp_path, 5000), ["27", "27"])
+
+
+@pytest.mark.slow
+def test_a_file_system_that_is_full(tmp_path):
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        check(run(tmp_path, 0), ["28", "28"], also=["filler"])
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_loading_needs_no_temporary_folder(tmp_path, monkeypatch):
+    registered(monkeypatch)
+    model = tiny()
+    folder = saved(tmp_path / "preset", model)
+    model.save_weights(tmp_path / "plain.weights.h5")
+
+    def none(*args, **kwargs):
+        raise FileNotFoundError("No usable temporary directory found")
+
+    for name in ("mkdtemp", "mkstemp", "gettempdir"):
+        monkeypatch.setattr(tempfile, name, none)
+    again = zoo.load(folder)
+    np.testing.assert_array_equal(predictions(again), predictions(model))
+    given = {"classes": 3, "steps": 1, "width": 4, "neuron": {"threshold": 0.3}}
+    plain = Tiny(weights=str(tmp_path / "plain.weights.h5"), **given)
+    for path, value in values(model).items():
+        np.testing.assert_array_equal(values(plain)[path], value, err_msg=path)
