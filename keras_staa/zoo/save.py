@@ -11,10 +11,6 @@ import numpy as np
 from keras_staa import checks, presets, weight_files
 from keras_staa.models.factory import recorded_arguments
 
-# What a preset does not keep: where the network came from, the caller's tensors, and how training
-# uses memory.
-DROPPED = ("weights", "input_tensor", "name", "remat")
-
 
 def save(
     model,
@@ -132,7 +128,7 @@ def _origin(model):
     architecture, arguments = record
     if not arguments["include_top"]:
         raise ValueError("`model` must have its read-out (include_top=True) to be a preset.")
-    arguments = {name: value for name, value in arguments.items() if name not in DROPPED}
+    arguments = {name: value for name, value in arguments.items() if name not in presets.DROPPED}
     text = json.dumps(arguments, default=keras.saving.serialize_keras_object)
     return architecture, json.loads(text)
 
