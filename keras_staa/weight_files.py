@@ -8,7 +8,6 @@ import contextlib
 import itertools
 import math
 import pathlib
-import tempfile
 import zlib
 
 import numpy as np
@@ -164,10 +163,9 @@ def _check_form(name, item):
     if item.is_virtual or item.external:
         _refuse(item, f"the values of {name!r} lie in other files")
     plain = item.dtype.kind in "fiu" and item.dtype.itemsize <= 8
-    if not plain and item.dtype != np.dtype("V2"):
-        # The state of an optimizer and its like is not read, so it may be anything.
-        if not name.startswith(f"{OPTIMIZER}/"):
-            _refuse(item, f"{name!r} holds no numbers that weights are made of")
+    # The state of an optimizer is not read, so it may be anything.
+    if not (plain or item.dtype == np.dtype("V2") or name.startswith(f"{OPTIMIZER}/")):
+        _refuse(item, f"{name!r} holds no numbers that weights are made of")
 
 
 def _whole(dataset):

@@ -168,9 +168,8 @@ def _check_channels(stored, given, preset):
         shape = getattr(shape, "shape", shape)
         if trained and isinstance(shape, (tuple, list)) and shape and shape[-1] != trained[-1]:
             raise ValueError(
-                f"`{name}` must have {trained[-1]} channels, the last axis, as the images of preset "
-                f"{preset.name!r} have. For other channels train from `weights=None`, or make "
-                f"{trained[-1]} of them in front. Received: {name} of shape {tuple(shape)}"
+                f"`{name}` must have {trained[-1]} channels (the last axis), as preset "
+                f"{preset.name!r} was trained on. Received: {name} of shape {tuple(shape)}"
             )
 
 
