@@ -45,23 +45,23 @@ def nodes(value):
 def other_description(said, draw):
     """A description of which some entries are changed, taken out or doubled."""
     said = json.loads(json.dumps(said))
-    text = None
     for _ in range(draw.choice([1, 1, 1, 2, 4])):
         places = [node for node in nodes(said) if node]
         node = draw.choice(places)
         key = draw.choice(list(node) if isinstance(node, dict) else range(len(node)))
         kind = draw.randrange(7)
         if kind <= 2:
-            node[key] = draw.choice(EXTREMES)
+            node[key] = json.loads(json.dumps(draw.choice(EXTREMES)))
         elif kind == 3 and isinstance(node[key], (int, float)):
             node[key] = node[key] * draw.choice([2, 3, -1, 1024, 10**6]) + draw.choice([0, 1])
         elif kind == 4:
             del node[key]
         elif kind == 5:
-            node[key] = draw.choice(draw.choice([list(nodes(said)), EXTREMES]))
-            node[key] = json.loads(json.dumps(node[key]))
+            value = draw.choice(draw.choice([list(nodes(said)), EXTREMES]))
+            node[key] = json.loads(json.dumps(value))
         elif isinstance(node, dict):
-            node[draw.choice(["weights", "name", "class_name", "dtype", "x"])] = node[key]
+            more = draw.choice(["weights", "name", "class_name", "dtype", "x"])
+            node[more] = json.loads(json.dumps(node[key]))
     text = json.dumps(said)
     if draw.random() < 0.1:
         place = draw.randrange(len(text))
