@@ -10,7 +10,7 @@ import math
 import keras
 from keras import ops
 
-from keras_staa import checks
+from keras_staa import checks, serialized
 
 
 class _Surrogate:
@@ -152,8 +152,7 @@ def get(surrogate):
     """
     if isinstance(surrogate, str) and surrogate in SURROGATES:
         return SURROGATES[surrogate]()
-    if isinstance(surrogate, dict):
-        surrogate = keras.saving.deserialize_keras_object(surrogate)
+    surrogate = serialized.make("surrogate", surrogate, registered=True)
     if callable(surrogate):
         return surrogate
     raise ValueError(

@@ -55,7 +55,8 @@ class PositionEncoding(keras.layers.Layer):
                 name="embedding", shape=(t, h, w, c), initializer=ZEROS
             )
         else:
-            self.table = _sinusoidal(t, h, w, c)
+            # Made when it is first used: a network that is only looked at needs no memory.
+            self.table, self.grid = None, (t, h, w, c)
 
     def encoding(self):
         """The embedding E as a tensor (T, H, W, C)."""
@@ -63,6 +64,8 @@ class PositionEncoding(keras.layers.Layer):
             return axial_encoding(*(ops.convert_to_tensor(axis) for axis in self.axes))
         if self.kind == "full":
             return ops.convert_to_tensor(self.embedding)
+        if self.table is None:
+            self.table = _sinusoidal(*self.grid)
         return ops.convert_to_tensor(self.table, dtype=self.compute_dtype)
 
     def compute_output_shape(self, input_shape):

@@ -4,7 +4,7 @@ import dataclasses
 
 import keras
 
-from keras_staa import checks
+from keras_staa import checks, serialized
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,8 +72,7 @@ def neuron(value):
     """The arguments of LIF, or the layer that stands for every neuron."""
     if value is None:
         return {}
-    if isinstance(value, dict) and "class_name" in value:
-        value = keras.saving.deserialize_keras_object(value)
+    value = serialized.make("neuron", value, registered=True)
     if not isinstance(value, dict | keras.layers.Layer):
         raise ValueError(
             "`neuron` must be None, a dictionary of arguments of LIF or a Keras layer. "

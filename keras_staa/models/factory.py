@@ -38,8 +38,9 @@ Args:
     input_tensor: Keras tensor to use as the input.
     input_shape: (H, W, C) for images, (T, H, W, C) for frames, which sets `steps`. Default:
         {input_shape}.
-    pooling: without the top, None for features (B, T, h, w, channels), `"avg"` or `"max"` over
-        space, then the mean over time: (B, channels).
+    pooling: without the top, None for features (B, T, h, w, channels); `"steps"` for their mean
+        over time: (B, h, w, channels); `"avg"` or `"max"` over space, then the mean over time:
+        (B, channels).
     classes: number of classes.
     classifier_activation: of the read-out; None for logits.
     name: of the model.
@@ -107,7 +108,7 @@ def factory(name, title, body, input_shape, width, source):
             include_top=checks.boolean("include_top", include_top),
             input_tensor=input_tensor,
             input_shape=shape,
-            pooling=checks.choice("pooling", pooling, (None, "avg", "max")),
+            pooling=checks.choice("pooling", pooling, (None, "steps", "avg", "max")),
             classes=checks.positive_int("classes", classes),
             classifier_activation=classifier_activation,
             name=name or create.__name__,

@@ -1,16 +1,23 @@
 """Networks with the weights of a preset: what the argument `weights` of the factories does."""
 
+import contextlib
+import inspect
 import json
+import math
 
 import keras
 
-from keras_staa import checks, presets, weight_files
-from keras_staa.models.transfer import transfer
+from keras_staa import checks, presets, serialized, weight_files, weight_store
+from keras_staa.models.deferred import deferred
+from keras_staa.models.transfer import transfer, transfer_from_file, transferable
 
+SUFFIX = ".weights.h5"
 # Other values of these would make other weights. The rest may differ from the preset's.
 FIXED = ("width", "attention", "neuron", "causal")
 # Where one of these differs, weights are transferred; else the file is read as it is.
 SHAPING = ("include_top", "input_shape", "input_tensor", "classes", "steps")
+# What a network without its top leaves in a file of one that has it.
+READ_OUT_WEIGHTS = ("layers/dense/",)
 
 
 def load(create, given, full):
@@ -25,19 +32,19 @@ def load(create, given, full):
         A `keras.Model`.
 
     Raises:
-        ValueError: if the preset belongs to another factory, or an argument contradicts it.
+        ValueError: if the preset belongs to another factory, an argument contradicts it, or a
+            file of it is damaged or asks for more than it holds.
+        FileNotFoundError: if the weights are missing.
     """
     given = {k: v for k, v in given.items() if not (k == "input_shape" and v is None)}
     weights = given.pop("weights")
-    if str(weights).endswith(".weights.h5"):
-        model = create(**given)
-        weight_files.load(model, weights)
-        return model
+    if str(weights).endswith(SUFFIX):
+        return _from_file(create, given, weights)
     try:
         folder = presets.find(weights)
     except ValueError as error:
         raise ValueError(
-            f"`weights` must be None, a `.weights.h5` file or a preset. {error}"
+            f"`weights` must be None, a `{SUFFIX}` file or a preset. {error}"
         ) from error
     preset = presets.read(folder)
     if preset.architecture != create.__name__:
@@ -46,8 +53,98 @@ def load(create, given, full):
             f"which is one of {preset.architecture}"
         )
     file = presets.weights(folder)
-    stored = full(preset.arguments)
-    checks.choice_each(f"arguments of {folder / presets.DESCRIPTION}", stored, full({}))
+    stored = full(stored_arguments(folder, preset, full({})))
+    wanted, foreign = _wanted(stored, given, preset)
+    with weight_files.opened(file) as held:
+
+        def check(model):
+            weight_store.check(model, held, file)
+            _check_parameters(model, folder, preset)
+
+        if all(_equal(wanted[name], stored[name]) for name in SHAPING):
+            try:
+                target = _build(create, wanted, check)
+            except Exception:
+                # The fault is the file's if its own arguments have it.
+                with _of_file(folder):
+                    _build(create, stored, check, keep=False)
+                raise
+            weight_store.fill(target, held, file)
+            return target
+        with _of_file(folder):
+            source = _build(create, stored, check)
+        weight_store.fill(source, held, file)
+    target = create(**wanted)
+    transfer(source, target, foreign)
+    return target
+
+
+def untrained(create, folder, given):
+    """Build the network of a preset with random weights.
+
+    Args:
+        create: a factory.
+        folder: path of the preset.
+        given: the arguments that the caller gave.
+
+    Returns:
+        A `keras.Model`.
+
+    Raises:
+        ValueError: if the description or an argument is bad, or the description asks for more
+            weights than it says there are.
+    """
+    preset = presets.read(folder)
+    defaults = {p.name: p.default for p in inspect.signature(create).parameters.values()}
+    stored = {**defaults, **stored_arguments(folder, preset, defaults)}
+    file = folder / presets.WEIGHTS
+
+    def check(model):
+        if file.is_file():
+            with weight_files.opened(file) as held:
+                weight_store.check(model, held, file)
+        _check_parameters(model, folder, preset)
+
+    with _of_file(folder):
+        _build(create, stored, check, keep=False)
+    return create(**_wanted(stored, given, preset)[0])
+
+
+def stored_arguments(folder, preset, known):
+    """The arguments of a preset, without anything in them that a preset must not name.
+
+    Args:
+        folder: path of the preset.
+        preset: what `presets.read` gave.
+        known: names of the arguments that the factory takes.
+
+    Raises:
+        ValueError: if there is such a thing.
+    """
+    with _of_file(folder):
+        checks.choice_each("arguments", preset.arguments, list(known))
+        arguments = {k: serialized.checked(k, v) for k, v in preset.arguments.items()}
+        if "classifier_activation" in arguments:
+            arguments["classifier_activation"] = serialized.activation(
+                "classifier_activation", arguments["classifier_activation"]
+            )
+    return arguments
+
+
+@contextlib.contextmanager
+def _of_file(folder):
+    """Whatever a stored argument breaks is said of the file that holds it."""
+    path = folder / presets.DESCRIPTION
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, ValueError) and str(folder) in str(error):
+            raise
+        raise ValueError(f"{path} describes no network that can be built: {error}") from error
+
+
+def _wanted(stored, given, preset):
+    """The arguments of the network to build, and the names of layers that are not its own."""
     wanted = {**stored, **given}
     for name in FIXED:
         if not _equal(wanted[name], stored[name]):
@@ -55,20 +152,73 @@ def load(create, given, full):
                 f"`{name}` must be {stored[name]!r}, as in preset {preset.name!r}, or not be "
                 f"given. Received: {name}={wanted[name]!r}"
             )
-    foreign = ()
+    _check_channels(stored, given, preset)
     if given.get("input_tensor") is not None:
         wanted["input_shape"] = given.get("input_shape")
-        foreign = _layers_before(given["input_tensor"])
-    elif "steps" in given and "input_shape" not in given and _is_frames(stored["input_shape"]):
+        return wanted, _layers_before(given["input_tensor"])
+    if "steps" in given and "input_shape" not in given and _is_frames(stored["input_shape"]):
         wanted["input_shape"] = (given["steps"], *stored["input_shape"][1:])
-    target = create(**wanted)
-    if all(_equal(wanted[name], stored[name]) for name in SHAPING):
-        weight_files.load(target, file)
-        return target
-    source = create(**stored)
-    weight_files.load(source, file)
-    transfer(source, target, foreign)
-    return target
+    return wanted, ()
+
+
+def _check_channels(stored, given, preset):
+    trained = stored["input_shape"]
+    for name in ("input_shape", "input_tensor"):
+        shape = given.get(name)
+        shape = getattr(shape, "shape", shape)
+        if trained and isinstance(shape, (tuple, list)) and shape and shape[-1] != trained[-1]:
+            raise ValueError(
+                f"`{name}` must have {trained[-1]} channels (the last axis), as preset "
+                f"{preset.name!r} was trained on. Received: {name} of shape {tuple(shape)}"
+            )
+
+
+def _build(create, arguments, check, keep=True):
+    """A network that `check` has seen before its weights took memory."""
+    # Someone else's neuron may need the values of its weights while it is built.
+    late = deferred(keep) if _is_ours(arguments.get("neuron")) else contextlib.nullcontext()
+    with late:
+        model = create(**arguments)
+        check(model)
+    return model
+
+
+def _is_ours(neuron):
+    known = serialized.classes()
+    if isinstance(neuron, dict):
+        return "class_name" not in neuron or neuron.get("registered_name") in known
+    return neuron is None or type(neuron) in known.values()
+
+
+def parameters(model):
+    """The number of trainable parameters of a network, also of those that are frozen."""
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.Layer)]
+    found = {id(v): v for layer in layers for v in layer._trainable_variables}
+    return sum(math.prod(v.shape) for v in found.values())
+
+
+def _check_parameters(model, folder, preset):
+    if (found := parameters(model)) != preset.parameters:
+        raise ValueError(
+            f"{folder / presets.DESCRIPTION} says that there are {preset.parameters} parameters, "
+            f"and describes a network of {found}."
+        )
+
+
+def _from_file(create, given, file):
+    """A network with the weights of a file that does not say of which arguments it is."""
+    with weight_files.opened(file) as held:
+
+        def check(model):
+            other = transferable(model, weight_store.names(model))
+            weight_store.check(model, held, file, READ_OUT_WEIGHTS, other)
+
+        model = _build(create, given, check)
+        if weight_store.fits(model, held):
+            weight_store.fill(model, held, file)
+        else:
+            transfer_from_file(held, weight_store.names(model), model)
+        return model
 
 
 def _equal(a, b):
@@ -77,12 +227,22 @@ def _equal(a, b):
 
 def _plain(value):
     """A form in which (32, 32, 3) equals [32, 32, 3], and a layer one of the same configuration."""
-    value = json.loads(json.dumps(value, default=keras.saving.serialize_keras_object))
-    if isinstance(value, dict) and "class_name" in value:
-        # Neither its automatic name nor whether it is built yet tells layers apart.
-        config = {k: v for k, v in value["config"].items() if k != "name"}
-        value = {"class": value.get("registered_name") or value["class_name"], "config": config}
+    value = _reduced(json.loads(json.dumps(value, default=keras.saving.serialize_keras_object)))
+    if isinstance(value, dict) and "class" in value:
+        # The automatic name of a layer is not what tells it apart.
+        value["config"].pop("name", None)
     return value
+
+
+def _reduced(value):
+    """Stored forms without where their class is from and whether the layer was built yet."""
+    if isinstance(value, list):
+        return [_reduced(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if isinstance(value.get("config"), dict) and "class_name" in value:
+        value = {"class": value["class_name"], "config": value["config"]}
+    return {key: _reduced(item) for key, item in value.items()}
 
 
 def _is_frames(shape):

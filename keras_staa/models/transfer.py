@@ -1,6 +1,10 @@
 """Weights from one network to another of the same layers: other T, size, classes or head."""
 
+import types
+
 import keras
+
+from keras_staa import weight_files
 
 READ_OUT = "predictions"
 
@@ -41,10 +45,49 @@ def transfer(source, target, skip=()):
             _copy(layer.name, part, other)
 
 
+def transfer_from_file(held, names, target):
+    """Give a network the weights of a file of the same layers, as `transfer` does.
+
+    Args:
+        held: what `keras_staa.weight_files.opened` gave.
+        names: the target's weights by their names in a file.
+        target: a `keras.Model`.
+
+    Raises:
+        ValueError: if a weight has another shape and cannot be transferred, or is damaged.
+    """
+    by_weight = {id(v): name for name, v in names.items()}
+    for layer in target.layers:
+        sets = [held.get(by_weight[id(w)]) for w in layer.weights]
+        shapes = [None if found is None else tuple(found.shape) for found in sets]
+        if layer.name == READ_OUT and shapes != _shapes(layer):
+            continue
+        parts = [layer] if shapes == _shapes(layer) else _with_weights(layer)
+        for part in parts:
+            arrays = [weight_files.read(held[by_weight[id(w)]]) for w in part.weights]
+            _copy(layer.name, part, types.SimpleNamespace(weights=arrays))
+
+
+def transferable(target, names):
+    """The names of the weights that `transfer_from_file` takes from weights of other shapes.
+
+    Args:
+        target: a `keras.Model`.
+        names: its weights by their names in a file.
+
+    Returns:
+        A set of strings.
+    """
+    layers = [layer for layer in target._flatten_layers() if isinstance(layer, keras.Layer)]
+    able = [x for x in layers if hasattr(x, "transfer_from") or x.name == READ_OUT]
+    weights = {id(w) for layer in able for w in layer.weights}
+    return {name for name, v in names.items() if id(v) in weights}
+
+
 def _copy(name, part, other):
     shapes = [_shapes(layer) for layer in (part, other)]
     if shapes[0] == shapes[1]:
-        part.set_weights(other.get_weights())
+        part.set_weights([keras.ops.convert_to_numpy(w) for w in other.weights])
     elif hasattr(part, "transfer_from"):
         part.transfer_from(other)
     elif name != READ_OUT:

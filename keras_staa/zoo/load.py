@@ -1,9 +1,11 @@
 """List, describe and load presets."""
 
-import inspect
+import contextlib
+
+import keras
 
 from keras_staa import checks, presets
-from keras_staa.models import FACTORIES
+from keras_staa.models import FACTORIES, pretrained
 
 
 def list_models():
@@ -43,44 +45,70 @@ def describe(name_or_folder):
     return presets.read(presets.find(name_or_folder)).model_dump()
 
 
-def load(name_or_folder, classes=None, include_top=True, weights=True):
+def load(name_or_folder, classes=None, include_top=True, weights=True, dtype=None, **arguments):
     """A trained network as an ordinary functional `keras.Model`.
 
     It takes images (B, H, W, C) scaled to [0, 1], or, of recordings of event cameras, frames of
     counts (B, T, H, W, 2) as `keras_staa.data.events` gives them, and returns probabilities
     (B, classes), unless its `arguments` say otherwise (see `describe`). The sha256 of the weights
-    is checked.
+    is checked, and nothing of the files is run: a preset may name neurons and surrogates of this
+    library and activations of Keras. To load one with a neuron of your own, load it inside
+    `keras.saving.custom_object_scope({"MyNeuron": MyNeuron})`.
 
     Args:
         name_or_folder: a canonical name, an alias such as `"cifar10"`, or the path of a folder
-            that `save` wrote.
+            that `save` wrote. A string that is both a name and a folder is refused.
         classes: None (or the preset's own number) for the trained read-out; another number gives
             a fresh read-out on the trained features, for fine-tuning.
-        include_top: if False, the network ends in features (B, T, h, w, channels).
+        include_top: if False, the network ends in features: (B, T, h, w, channels), and with
+            `pooling="steps"` (B, h, w, channels), which tasks for images build on.
         weights: if False, the same network with random weights.
+        dtype: dtype policy of the network, such as `"mixed_bfloat16"`. Default: Keras's.
+        **arguments: any other argument of the network's factory, such as `steps`, `input_shape`,
+            `input_tensor`, `pooling`, `classifier_activation`, `step_logits`, `remat`, `name`; see
+            `keras_staa.STAAVGG`. What is not given is the preset's.
 
     Returns:
         A `keras.Model`, not compiled.
 
     Raises:
-        ValueError: if there is no such preset, or a file of it is damaged.
+        ValueError: if there is no such preset, a file of it is damaged or not to be trusted, or an
+            argument contradicts it.
         FileNotFoundError: if the weights are missing.
+        TypeError: for an argument that the factory does not take.
 
     Example:
 
     >>> model = load("cifar10", classes=5)
     >>> model.output_shape
     (None, 5)
+    >>> load("cifar10", include_top=False, pooling="steps").output_shape
+    (None, 1, 1, 256)
     """
     folder = presets.find(name_or_folder)
-    preset = presets.read(folder)
-    arguments = {**preset.arguments, "include_top": checks.boolean("include_top", include_top)}
+    architecture = presets.read(folder).architecture
+    if architecture not in FACTORIES:
+        raise ValueError(
+            f"{folder / presets.DESCRIPTION} must name one of {list(FACTORIES)}. "
+            f"Received: architecture={architecture!r}"
+        )
+    factory = FACTORIES[architecture]
+    arguments["include_top"] = checks.boolean("include_top", include_top)
     if classes is not None:
         arguments["classes"] = checks.positive_int("classes", classes)
-    if checks.boolean("weights", weights):
-        arguments["weights"] = str(folder)
-    checks.choice("architecture", preset.architecture, list(FACTORIES))
-    factory = FACTORIES[preset.architecture]
-    known = inspect.signature(factory).parameters
-    checks.choice_each(f"arguments of {folder / presets.DESCRIPTION}", arguments, list(known))
-    return factory(**arguments)
+    with _policy(dtype):
+        if checks.boolean("weights", weights):
+            return factory(weights=str(folder), **arguments)
+        return pretrained.untrained(factory, folder, arguments)
+
+
+@contextlib.contextmanager
+def _policy(dtype):
+    """Inside, layers are made with a dtype policy."""
+    before = keras.config.dtype_policy()
+    try:
+        if dtype is not None:
+            keras.config.set_dtype_policy(dtype)
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -6,15 +6,11 @@ import pathlib
 import shutil
 
 import keras
-import numpy as np
 
 from keras_staa import checks, h5_files, presets, weight_files
-from keras_staa.models.factory import recorded_arguments
+from keras_staa.models.pretrained import parameters
 from keras_staa.new_folder import new_folder
-
-# What a preset does not keep: where the network came from, the caller's tensors, and how training
-# uses memory.
-DROPPED = ("weights", "input_tensor", "name", "remat")
+from keras_staa.zoo.origin import factory_network
 
 
 def save(
@@ -35,8 +31,11 @@ def save(
     The folder appears whole or not at all. Its name is the name of the preset.
 
     Args:
-        model: a network that a factory or `load` returned.
-        folder: path of the new folder.
+        model: a network that a factory or `load` returned, such a network copied by
+            `keras.models.clone_model` or read from a `.keras` file, or one without its top
+            (`include_top=False, pooling="avg"`) with Dropout and a Dense layer on it.
+        folder: path of the new folder. A name that `load` takes for a preset of this library is
+            refused.
         data_set: string, what the network was trained on.
         class_names: list of strings, one for each class.
         accuracy: None, or a dictionary with `value` in [0, 1], `split`, `images` (how many) and
@@ -51,8 +50,8 @@ def save(
         The path of the folder.
 
     Raises:
-        ValueError: if the model is not one of a factory, the folder exists, or what is said of the
-            network does not fit it.
+        ValueError: if the model is not one of a factory, the folder exists or has the name of a
+            preset of this library, or what is said of the network does not fit it.
         OSError: if the folder cannot be written, as on a full disk. Nothing is left of it then.
 
     Example:
@@ -65,16 +64,21 @@ def save(
     ```
     """
     folder = pathlib.Path(folder)
-    architecture, arguments = _origin(model)
+    architecture, arguments, network = _origin(model)
     checks.choice("dtype", dtype, ("float16", "float32"))
     if len(class_names) != arguments["classes"]:
         raise ValueError(
             f"`class_names` must hold one name for each of the {arguments['classes']} classes. "
             f"Received: class_names={list(class_names)}"
         )
+    if known := presets.known_as(str(folder)):
+        raise ValueError(
+            f"`folder` must not be the name of a preset of this library, {known}, which `load` "
+            f"could not tell from it. Received: folder={str(folder)!r}"
+        )
     with new_folder(folder) as partial:
         weights = partial / presets.WEIGHTS
-        write_weights(model, weights, dtype)
+        write_weights(network, weights, dtype)
         preset = presets.schema()(
             format=1,
             name=folder.name,
@@ -84,7 +88,7 @@ def save(
             classes=arguments["classes"],
             class_names=list(class_names),
             steps=_steps(arguments),
-            parameters=sum(int(np.prod(w.shape)) for w in model.trainable_weights),
+            parameters=parameters(network),
             accuracy=accuracy,
             training=training or {},
             licence=licence,
@@ -118,19 +122,10 @@ def write_weights(model, path, dtype):
 
 
 def _origin(model):
-    record = recorded_arguments(model)
-    if record is None:
-        raise ValueError(
-            "`model` must be a network as a factory of keras_staa or `zoo.load` returned it: one "
-            "read from a `.keras` file no longer knows its factory. Build it anew and give it the "
-            f"weights with `set_weights`. Received: model={model!r}"
-        )
-    architecture, arguments = record
-    if not arguments["include_top"]:
-        raise ValueError("`model` must have its read-out (include_top=True) to be a preset.")
-    arguments = {name: value for name, value in arguments.items() if name not in DROPPED}
+    architecture, arguments, network = factory_network(model)
+    arguments = {name: value for name, value in arguments.items() if name not in presets.DROPPED}
     text = json.dumps(arguments, default=keras.saving.serialize_keras_object)
-    return architecture, json.loads(text)
+    return architecture, json.loads(text), network
 
 
 def _steps(arguments):

@@ -80,10 +80,69 @@ def test_a_weight_file(dtype, tmp_path, model):
     arguments = {"classes": 3, "steps": 1, "neuron": {"threshold": 0.3}}
     again = Tiny(weights=file, **arguments)
     near(predictions(again), predictions(model), 1e-6 if dtype == "float32" else 5e-3)
-    with pytest.raises(ValueError):
-        Tiny(weights=file, **{**arguments, "classes": 4})
-    with pytest.raises((ValueError, OSError), match=r"nowhere\.weights\.h5"):
+    with pytest.raises(FileNotFoundError, match=r"no weight file .*nowhere\.weights\.h5"):
         Tiny(weights=tmp_path / "nowhere.weights.h5", **arguments)
+
+
+def test_a_weight_file_into_another_shape(tmp_path, preset, model):
+    """A file does not say of what it is, but takes the steps, size and classes that it fits."""
+    file = tmp_path / "own.weights.h5"
+    model.save_weights(file)
+    own = {"steps": 1, "neuron": {"threshold": 0.3}}
+    five = Tiny(weights=file, **own, classes=5)
+    assert_same(five, model, but=("predictions/",))
+    assert five.output_shape == (None, 5)
+    assert np.std(values(five)["predictions/kernel"]) > 0.05
+    features = Tiny(weights=file, **own, include_top=False)
+    assert_same(features, model)
+    for change in ({"steps": 3}, {"input_shape": (32, 16, 3)}):
+        by_file = Tiny(weights=file, **{**own, "classes": 3, **change})
+        by_preset = Tiny(weights=preset, **change)
+        for path, value in values(by_preset).items():
+            # Hidden units that the preset does not have start anew each time.
+            if "step_attention/squeeze" not in path and "step_attention/excite" not in path:
+                np.testing.assert_array_equal(values(by_file)[path], value, err_msg=path)
+    headless = tmp_path / "headless.weights.h5"
+    features.save_weights(headless)
+    assert_same(Tiny(weights=headless, **own, classes=7), model, but=("predictions/",))
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"width": 8}, "weight 'layers/"),
+        ({"attention": False}, "has no weight 'layers/staalif/"),
+        ({"attention": {"context": False}}, "has no weight 'layers/staalif/staa/context"),
+        ({"input_shape": (16, 16, 1)}, "has the shape (3, 3, 3, 4), not (3, 3, 1, 4)"),
+    ],
+)
+def test_a_weight_file_of_another_network(change, part, tmp_path, model):
+    file = tmp_path / "own.weights.h5"
+    model.save_weights(file)
+    with pytest.raises(ValueError) as error:
+        Tiny(weights=file, **{"classes": 3, "steps": 1, **change})
+    assert str(file) in str(error.value)
+    assert part in str(error.value)
+
+
+def test_a_weight_file_of_a_compiled_network(tmp_path):
+    model = tiny()
+    model.compile(
+        keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    model.train_on_batch(images(), np.zeros(6))
+    model.save_weights(tmp_path / "own.weights.h5")
+    again = Tiny(weights=tmp_path / "own.weights.h5", **{"classes": 3, "steps": 1})
+    assert_same(again, model)
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 1), (2, 16, 16, 4)])
+def test_other_channels_than_the_presets(shape, preset):
+    with pytest.raises(ValueError, match="`input_shape` must have 3 channels") as error:
+        Tiny(weights=preset, input_shape=shape)
+    assert str(shape) in str(error.value)
+    with pytest.raises(ValueError, match="`input_tensor` must have 3 channels"):
+        Tiny(weights=preset, input_tensor=keras.Input(shape))
 
 
 def test_a_preset_of_another_factory(preset):
@@ -198,7 +257,8 @@ def test_an_input_tensor_of_a_layer_with_weights(preset, model):
 
 def test_weights_beside_inner_layers_are_transferred(tmp_path):
     source = tiny(neuron=ScaledLIF(), attention=False)
-    target = Tiny(weights=saved(tmp_path / "preset", source), steps=2)
+    with keras.saving.custom_object_scope({"ScaledLIF": ScaledLIF}):
+        target = Tiny(weights=saved(tmp_path / "preset", source), steps=2)
     assert not np.array_equal(values(source)["stem_neuron/scale"], np.ones(4))
     assert_same(target, source)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pathlib
 import re
 import shutil
 
@@ -9,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_staa import zoo
+from keras_staa import STAAVGG, presets, zoo
 from tests.zoo.support import CLASSES, images, predictions, registered, saved, tiny, values
 
 
@@ -239,3 +240,97 @@ def test_describe(preset, model):
     assert known["class_names"] == list(CLASSES)
     assert known["accuracy"] is None
     assert known == json.loads((preset / "preset.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shape"),
+    [
+        ({"steps": 3, "include_top": False}, (None, 3, 4, 4, 8)),
+        ({"input_shape": (24, 16, 3), "include_top": False}, (None, 2, 6, 4, 8)),
+        ({"include_top": False, "pooling": "avg"}, (None, 8)),
+        ({"include_top": False, "pooling": "steps"}, (None, 4, 4, 8)),
+        ({"input_tensor": keras.Input((16, 16, 3)), "classes": 7}, (None, 7)),
+        ({"step_logits": True}, (None, 2, 3)),
+        ({"weights": False, "input_shape": (3, 16, 16, 3), "step_logits": True}, (None, 3, 3)),
+    ],
+    ids=str,
+)
+def test_it_takes_what_the_factory_takes(arguments, shape, preset, model):
+    loaded = zoo.load(preset, **arguments)
+    assert loaded.output_shape == shape
+    if arguments.get("weights", True):
+        kernels = [values(m)["stage_conv/stage_conv/kernel"] for m in (loaded, model)]
+        np.testing.assert_array_equal(*kernels)
+
+
+def test_name_and_activation(preset, model):
+    named = zoo.load(preset, name="mine", classifier_activation=None)
+    assert named.name == "mine"
+    logits = named.predict(images(), verbose=0)
+    e = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    np.testing.assert_allclose(e / e.sum(-1, keepdims=True), predictions(model), atol=1e-6)
+
+
+def test_dtype_is_of_this_network_alone(preset, model):
+    before = keras.config.dtype_policy().name
+    half = zoo.load(preset, dtype="mixed_bfloat16")
+    assert half.get_layer("stem_conv").compute_dtype == "bfloat16"
+    assert keras.config.dtype_policy().name == before
+    with pytest.raises((ValueError, TypeError)):
+        zoo.load(preset, dtype="no_dtype")
+    assert keras.config.dtype_policy().name == before
+    assert zoo.load(preset).get_layer("stem_conv").compute_dtype == "float32"
+
+
+def test_features_without_steps_are_the_mean_over_them(preset):
+    whole = zoo.load(preset, include_top=False).predict(images(), verbose=0)
+    mean = zoo.load(preset, include_top=False, pooling="steps").predict(images(), verbose=0)
+    assert np.ptp(whole, axis=1).max() == 1.0
+    np.testing.assert_allclose(mean, whole.mean(axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "part"),
+    [
+        ({"colour": "red"}, TypeError, "colour"),
+        ({"width": 8}, ValueError, "`width` must be 4"),
+        ({"steps": 0}, ValueError, "`steps` must be a positive integer"),
+        ({"pooling": "min"}, ValueError, "`pooling` must be one of"),
+        ({"input_shape": (16, 16, 1)}, ValueError, "`input_shape` must have 3 channels"),
+        ({"weights": False, "input_shape": (16, 16, 1)}, ValueError, "must have 3 channels"),
+    ],
+    ids=str,
+)
+def test_arguments_that_do_not_fit_are_the_callers_fault(arguments, kind, part, preset):
+    with pytest.raises(kind, match=part) as error:
+        zoo.load(preset, **arguments)
+    assert "preset.json" not in str(error.value)
+
+
+def test_a_name_of_this_library_and_a_folder(preset, tmp_path, monkeypatch):
+    """Neither is taken for the other: the path of each says which one is meant."""
+    shutil.copytree(preset, tmp_path / "cifar10")
+    monkeypatch.chdir(tmp_path)
+    ours = presets.root() / presets.aliases()["cifar10"]
+    for read in (zoo.load, zoo.describe, lambda name: STAAVGG(weights=name)):
+        with pytest.raises(ValueError) as error:
+            read("cifar10")
+        assert str(ours) in str(error.value)
+        assert str(tmp_path / "cifar10") in str(error.value)
+    for own in ("./cifar10", tmp_path / "cifar10", pathlib.Path("cifar10")):
+        assert zoo.describe(own)["data_set"] == "noise"
+    assert zoo.describe(str(ours))["data_set"] == "cifar10"
+    (tmp_path / "cifar10" / "preset.json").unlink()
+    assert zoo.describe("cifar10")["data_set"] == "cifar10"
+
+
+def test_in_the_folder_of_the_presets_a_name_is_one_preset(monkeypatch):
+    monkeypatch.chdir(presets.root())
+    assert zoo.describe(presets.aliases()["cifar10"])["data_set"] == "cifar10"
+
+
+@pytest.mark.parametrize("nothing", [None, 5, b"cifar10", ["cifar10"], "x" * 5000, "a\0b"])
+@pytest.mark.parametrize("read", [zoo.load, zoo.describe])
+def test_no_name_and_no_path(read, nothing):
+    with pytest.raises(ValueError, match="A preset must be"):
+        read(nothing)

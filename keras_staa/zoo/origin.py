@@ -1,0 +1,118 @@
+"""The factory network that a model is, or that predicts what the model predicts."""
+
+import keras
+import numpy as np
+
+from keras_staa.layers import MeanOverSteps
+from keras_staa.models import FACTORIES
+from keras_staa.models.factory import recorded_arguments
+from keras_staa.models.recognition import recognise
+from keras_staa.models.transfer import transfer
+
+# What may stand behind a network without its top, so that both together are one with it.
+HEAD = (
+    keras.layers.Dense,
+    keras.layers.Dropout,
+    keras.layers.Activation,
+    keras.layers.Softmax,
+    keras.layers.GlobalAveragePooling2D,
+    keras.layers.GlobalAveragePooling3D,
+    MeanOverSteps,
+)
+# The axes over which these take the mean.
+MEANS = {
+    keras.layers.GlobalAveragePooling2D: {"space"},
+    keras.layers.GlobalAveragePooling3D: {"steps", "space"},
+    MeanOverSteps: {"steps"},
+}
+
+
+def factory_network(model):
+    """A network of a factory that predicts what a model does.
+
+    Args:
+        model: what a factory or `zoo.load` returned; a copy of it by `clone_model` or from a
+            `.keras` file; or a network without its top, with the mean over steps and space, at
+            most one Dropout after another and one Dense layer on top of it.
+
+    Returns:
+        The factory's name, its arguments, and the network: `model` itself where that is one.
+
+    Raises:
+        ValueError: if the model is none of these.
+    """
+    found = recorded_arguments(model) or recognise(model, FACTORIES.values())
+    if found is not None:
+        if not found[1]["include_top"]:
+            raise ValueError(
+                "`model` must have its read-out (include_top=True) to be a preset, or a Dense "
+                f"layer on the mean over steps and space. Received: model={model!r}"
+            )
+        return *found, model
+    base, head = _taken_apart(model)
+    found = base and (recorded_arguments(base) or recognise(base, FACTORIES.values()))
+    if found is None or found[1]["include_top"]:
+        raise ValueError(
+            "`model` must be a network of a factory of keras_staa or of `zoo.load`, such a "
+            "network copied or read from a `.keras` file, or one without its top and a Dense "
+            "layer on it. Write other models with `model.save('name.keras')`. "
+            f"Received: model={model!r}"
+        )
+    name, arguments = found
+    dense, activation = _read_out(head, arguments["pooling"])
+    own = {"include_top": True, "pooling": None, "classes": dense.units}
+    arguments = {**arguments, **own, "classifier_activation": activation}
+    given = {k: v for k, v in arguments.items() if k not in ("weights", "input_tensor")}
+    network = FACTORIES[name](**given)
+    transfer(base, network)
+    kernel, *bias = dense.get_weights()
+    network.get_layer("predictions").set_weights([kernel, *(bias or [np.zeros(dense.units)])])
+    return name, recorded_arguments(network)[1], network
+
+
+def _taken_apart(model):
+    """The network at the bottom of a chain of layers, and the layers on top of it."""
+    if isinstance(model, keras.Sequential) and model.built:
+        model = keras.Model(model.inputs, model.outputs)
+    outputs = getattr(model, "outputs", None) or []
+    if len(outputs) != 1 or len(model.inputs) != 1:
+        return None, []
+    tensor, head = outputs[0], []
+    while True:
+        operation, node = tensor._keras_history[:2]
+        if not isinstance(operation, HEAD):
+            break
+        head.insert(0, operation)
+        (tensor,) = operation._inbound_nodes[node].input_tensors
+    if not isinstance(operation, keras.Model):
+        return keras.Model(model.inputs, tensor, name=model.name), head
+    start = operation._inbound_nodes[node].input_tensors
+    direct = len(start) == 1 and start[0] is model.inputs[0]
+    return (operation if direct else None), head
+
+
+def _read_out(head, pooling):
+    """The Dense layer and the activation of a head that is a read-out of this library's kind."""
+    means = {None: set(), "steps": {"steps"}, "avg": {"steps", "space"}}.get(pooling, set())
+    dense, activation = None, None
+    for layer in head:
+        if isinstance(layer, keras.layers.Dropout):
+            continue
+        if type(layer) in MEANS and dense is None:
+            means = means | MEANS[type(layer)]
+        elif isinstance(layer, keras.layers.Dense) and dense is None:
+            dense, activation = layer, layer.activation
+        elif dense is not None and activation in (None, keras.activations.linear):
+            activation = getattr(layer, "activation", keras.activations.softmax)
+        else:
+            dense = None
+            break
+    if dense is None or means != {"steps", "space"}:
+        raise ValueError(
+            '`model` must end in the mean over steps and space (`pooling="avg"`), one Dense '
+            "layer and at most an activation, to be a preset. Train the read-out of "
+            "`zoo.load(..., classes=N)` instead, or write the model with "
+            "`model.save('name.keras')`. Received: a model with the layers "
+            f"{[layer.name for layer in head]} on top"
+        )
+    return dense, None if activation is keras.activations.linear else activation
