@@ -66,7 +66,8 @@ def events(
         source: the name of a data set that tonic downloads (`"cifar10_dvs"`, `"dvs128_gesture"`,
             `"nmnist"`, `"ncaltech101"`, `"asl_dvs"`), a data set object of tonic (or any object
             that gives (events, target) and has `targets`), or the path of a folder with one folder
-            for each class, which holds recordings of `keras_staa.data.formats.read`.
+            for each class, which holds recordings of `keras_staa.data.formats.read`, or of a folder
+            of DVS128 Gesture, SHD or SSC as published.
         steps: positive integer, frames of a sample.
         split: string, see above. By default `"train"` where there is one, else `"all"`.
         size: None or (height, width), or one integer for both, of the frames: at most the
