@@ -68,8 +68,9 @@ def events(
             that gives (events, target) and has `targets`, which are labels from 0 or names of
             classes; it may have `classes`, a list of names), or the path of a folder with one
             folder for each class, which holds recordings of `keras_staa.data.formats.read`, there
-            or in folders below. Hidden files and folders are left out; links are followed. A name
-            that is a folder in the working folder, too, is an error.
+            or in folders below, or of a folder of DVS128 Gesture, SHD or SSC as published. Hidden
+            files and folders are left out; links are followed. A name that is a folder in the
+            working folder, too, is an error.
         steps: positive integer, frames of a sample.
         split: string, see above. By default `"train"` where there is one, else `"all"`.
         size: None or (height, width), or one integer for both, of the frames: at most the

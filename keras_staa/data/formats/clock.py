@@ -53,7 +53,8 @@ class Clock:
             return t
         steps = np.diff(t, prepend=t[0] if self._last is None else self._last)
         self._last = t[-1]
-        turns = _turns(steps, periods, late)
+        jumps = steps.min() < -late or steps.max() >= min(periods, default=np.inf) - late
+        turns = _turns(steps, periods, late) if jumps else None
         if turns is not None:
             passed = self._passed + np.cumsum(turns)
             lowest = -max(periods) if min(periods) >= _LONG else 0

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
+from keras_staa import data
 from keras_staa.data import formats
 from keras_staa.data.formats.clock import Clock
 from tests.data.formats import files
@@ -153,3 +154,29 @@ def test_turn_of_aedat2_at_an_event_that_came_late(tmp_path):
     with pytest.warns(UserWarning, match="1 of 4 events .* by up to 3 us"):
         events = formats.read(path).events
     assert (events["t"] - events["t"][0]).tolist() == [0, 8, 11, 13]
+
+
+class Table:
+    """A data set object with one recording, whose 32-bit counter runs over in the middle."""
+
+    targets = [0]
+
+    def __init__(self, times):
+        self.events = np.zeros(len(times), [("x", "u2"), ("y", "u2"), ("t", "u4"), ("p", "u1")])
+        self.events["t"] = times
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.events, 0
+
+
+def test_data_set_objects(tmp_path):
+    times = np.r_[2**32 - 50 * MS + MS * np.arange(50), MS * np.arange(30)]
+    options = {"steps": 2, "cache_dir": tmp_path, "processes": 1, "verbose": False}
+    frames, _ = data.events(Table(times), **options)[0]
+    # 80 ms: half of its 79 that are whole is 39 and a half.
+    assert frames.sum((0, 2, 3, 4)).tolist() == [40, 40]
+    with pytest.raises(ValueError, match="recording 0 of .* 79000 us back"):
+        data.events(Table(np.r_[MS * np.arange(80), 0]), **options)
