@@ -94,8 +94,8 @@ def test_takes_over_the_layers_of_a_preset(example, tmp_path):
 
 
 def test_a_folder_with_test_recordings_keeps_them_apart(example, tmp_path):
-    for name in ("Train", "test"):
-        (tmp_path / "set" / name).mkdir(parents=True)
-    (tmp_path / "other").mkdir()
+    for name in ("set/Train", "set/testing", "other"):
+        (tmp_path / name / "cat").mkdir(parents=True)
+        (tmp_path / name / "cat" / "a.bin").touch()
     assert example.splits(tmp_path / "set", 25) == ("train", "test")
     assert example.splits(tmp_path / "other", 25) == ("train[25%:]", "train[:25%]")
