@@ -16,7 +16,7 @@ resource = pytest.importorskip("resource")
 
 # Files end at so many bytes, as on a disk that is full: HDF5 meets the error in its own code.
 _SCRIPT = """
-import pathlib, resource, sys
+import contextlib, pathlib, resource, sys
 import keras, numpy as np
 from keras_staa import zoo
 from keras_staa.callbacks import Checkpoint
@@ -34,12 +34,9 @@ if limit:
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
 else:
     # The folder is a file system of its own; what is left of it is less than a network.
-    left = open(folder / "filler", "wb")
-    try:
-        while left.write(bytes(1024)):
-            left.flush()
-    except OSError:
-        pass
+    with contextlib.suppress(OSError), open(folder / "filler", "wb", buffering=0) as filler:
+        while filler.write(bytes(1024)):
+            pass
 
 def fails(function):
     try:
