@@ -22,7 +22,7 @@ from keras_staa.data import cache_folder, frame_pool, frame_worker
 from keras_staa.data.frame_journal import Journal
 from keras_staa.file_lock import alone
 
-_VERSION = 1
+_VERSION = 2
 _BLOCK = 512
 _READ = 2**22
 _WARNINGS = 5

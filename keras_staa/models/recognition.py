@@ -10,6 +10,7 @@ import json
 import keras
 
 from keras_staa.layers import LIF, STAA, STAALIF
+from keras_staa.models.compact import WHITENING
 from keras_staa.models.deferred import deferred
 from keras_staa.models.factory import recorded_arguments
 
@@ -54,7 +55,7 @@ def _arguments(model):
         "include_top": top is not None,
         "input_shape": shape,
         "steps": shape[0] if len(shape) == 4 else layers["repeat_steps"].steps,
-        "width": next(layer.filters for layer in flat if isinstance(layer, keras.layers.Conv2D)),
+        "width": _width(flat),
         "attention": _attention(flat),
         "neuron": _neuron(layers),
         "normalization": None,
@@ -75,6 +76,12 @@ def _arguments(model):
         activation = layers["probabilities"].activation
     found |= {"classes": top.units, "step_logits": not mean}
     return {**found, "classifier_activation": activation}
+
+
+def _width(layers):
+    convolutions = [layer for layer in layers if isinstance(layer, keras.layers.Conv2D)]
+    # A fixed transform of the pixels has as many channels as the pixels ask for.
+    return next(layer.filters for layer in convolutions if layer.name != WHITENING)
 
 
 def _attention(layers):
