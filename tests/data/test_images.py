@@ -1,5 +1,7 @@
 """Data sets read through TensorFlow Datasets, against the arrays they were written from."""
 
+import importlib
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from tests.real import prepare
 tf = pytest.importorskip("tensorflow")
 tfds = pytest.importorskip("tensorflow_datasets")
 
+# `data.images` is the function.
+MODULE = importlib.import_module("keras_staa.data.images")
 NAMES = ["cat", "dog", "owl"]
 SHAPE = (12, 20, 3)
 TRAIN, TEST = 11, 5
@@ -182,7 +186,7 @@ def test_a_look_at_one_batch_changes_no_later_pass(read):
 def test_an_epoch_can_be_set(read, kept, monkeypatch):
     """Its order and its augmentation, also behind `map`, whatever was read before."""
     if not kept:
-        monkeypatch.setattr("keras_staa.data.images._MEMORY", 4000)
+        monkeypatch.setattr(MODULE, "_MEMORY", 4000)
     options = {"augment": "standard", "batch_size": 4, "seed": 5}
     # Two files are read in an order of their own.
     dataset, other = (read("shards", **options) for _ in range(2))
@@ -209,7 +213,7 @@ def test_images_are_decoded_once(read, monkeypatch):
 
         return count
 
-    monkeypatch.setattr("keras_staa.data.images._resizer", counting)
+    monkeypatch.setattr(MODULE, "_resizer", counting)
     dataset = read(size=SHAPE[:2], batch_size=4)
     next(iter(dataset))
     for _ in range(3):
