@@ -35,8 +35,9 @@ def convolution(images, kernel, strides=(1, 1), padding="valid", dilation_rate=(
     >>> tuple(y.shape)
     (1, 5, 5, 4)
     """
-    make = _torch_convolution if keras.backend.backend() == "torch" else ops.conv
-    return make(images, kernel, strides, padding, dilation_rate=dilation_rate)
+    if keras.backend.backend() == "torch":
+        return _torch_convolution(images, kernel, strides, padding, dilation_rate)
+    return ops.conv(images, kernel, strides, padding, "channels_last", dilation_rate)
 
 
 def normalization():
@@ -145,7 +146,15 @@ def _torch_by_parts(epsilon):
         n = x.numel() / x.shape[3]
         each = [value.repeat(width) for value in (scale, mean, inverse)]
         parts = aten.native_batch_norm_backward(
-            columns(g), columns(x), each[0], None, None, *each[1:], True, epsilon, [False, True, True]
+            columns(g),
+            columns(x),
+            each[0],
+            None,
+            None,
+            *each[1:],
+            True,
+            epsilon,
+            [False, True, True],
         )
         dscale, doffset = (part.reshape(width, -1).sum(0) for part in parts[1:])
         slope = -scale * inverse.square() * dscale / n
