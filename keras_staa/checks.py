@@ -8,9 +8,14 @@ def _reject(name, value, allowed):
     raise ValueError(f"`{name}` must be {allowed}. Received: {name}={value!r}")
 
 
+def is_positive_int(value):
+    """Whether `value` is an integer of 1 or more, Python's or NumPy's, and no bool."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value > 0
+
+
 def positive_int(name, value):
     """`value` as an int of 1 or more."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+    if not is_positive_int(value):
         _reject(name, value, "a positive integer")
     return int(value)
 

@@ -6,7 +6,7 @@ from keras_staa.layers.native import BatchNormalization, Conv2D
 from keras_staa.layers.position_encoding import PositionEncoding
 from keras_staa.layers.staa import STAA, STAALIF
 from keras_staa.layers.step_attention import StepAttention
-from keras_staa.layers.steps import MeanOverSteps, PerStep, RepeatSteps
+from keras_staa.layers.steps import MeanOverSteps, PerStep, RepeatSteps, flatten_layers
 
 __all__ = [
     "LIF",
@@ -20,4 +20,5 @@ __all__ = [
     "PositionEncoding",
     "RepeatSteps",
     "StepAttention",
+    "flatten_layers",
 ]

@@ -27,12 +27,13 @@ class Conv2D(keras.layers.Conv2D):
 
 @keras.saving.register_keras_serializable("keras_staa")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization` by the one operation that TensorFlow and PyTorch have.
+    """`keras.layers.BatchNormalization` in few passes over memory on TensorFlow and PyTorch.
 
-    Arguments, weights, results and the keys in weight files are those of Keras's layer, but that
-    under mixed precision the result is rounded once. For inputs other than images (B, H, W, C),
-    masks, float64, synchronized or renormalising layers and those without scale or center it is
-    Keras's layer altogether.
+    Arguments, weights and the keys in weight files are those of Keras's layer, and so are the
+    results, but that they are more exact: variances keep their digits where a channel is nearly
+    constant far from zero or has millions of values, and with 16 bits the result is rounded once.
+    For inputs other than images (B, H, W, C), masks, float64, synchronized or renormalising layers
+    and those without scale or center it is Keras's layer altogether, as on JAX.
 
     Example:
 
@@ -45,9 +46,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if own is None or mask is not None or not self._is_plain(inputs):
             return super().call(inputs, training=training, mask=mask)
         by_batch, by_moments = own
-        scale, offset = ops.convert_to_tensor(self.gamma), ops.convert_to_tensor(self.beta)
-        mean = ops.convert_to_tensor(self.moving_mean)
-        variance = ops.convert_to_tensor(self.moving_variance)
+        scale, offset, mean, variance = (
+            ops.cast(weight, "float32")
+            for weight in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        )
         if not (training and self.trainable):
             return by_moments(inputs, scale, offset, mean, variance, self.epsilon)
         outputs, *found = by_batch(inputs, scale, offset, self.epsilon)

@@ -18,8 +18,8 @@ class STAA(keras.layers.Layer):
     Position encoding, then a gate a channel (global context) and a gate a time step (step
     attention), both from the encoded current: `y = (x + E) * channel_gate * step_gate`. In
     training each step of each sample is bypassed, y = x, with probability `bypass_rate`
-    (time-step random dropout); in inference it never is. At the start it is the identity but for
-    a sinusoidal encoding.
+    (time-step random dropout); in inference and with `trainable=False` it never is. At the start
+    it is the identity but for a sinusoidal encoding.
 
     Args:
         ratio: reduction of the global context's transform.
@@ -107,7 +107,8 @@ class STAA(keras.layers.Layer):
         if mean is not None:
             step_gate = self.step_attention.gate(mean)[..., None]
             gate = step_gate if gate is None else gate * step_gate
-        if training and self.bypass_rate:
+        # A frozen layer stands still, as batch normalisation does.
+        if training and self.trainable and self.bypass_rate:
             shape = ops.shape(inputs)[:2]
             draw = keras.random.uniform(shape, seed=self.seed_generator, dtype="float32")
             keep = ops.cast(draw >= self.bypass_rate, "float32")

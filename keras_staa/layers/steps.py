@@ -1,9 +1,36 @@
 """Layers that add, pass and remove the time axis."""
 
+import inspect
+
 import keras
 from keras import ops
 
 from keras_staa import checks
+
+
+def flatten_layers(model):
+    """Every layer of a model, those inside wrappers, other layers and models included.
+
+    `model.layers` holds the outermost only, such as `PerStep` and not what it wraps.
+
+    Args:
+        model: a `keras.Model` or a layer.
+
+    Returns:
+        A list of layers, the model itself not among them.
+
+    Example:
+
+    >>> model = keras.Sequential([PerStep(keras.layers.BatchNormalization())])
+    >>> for layer in flatten_layers(model):
+    ...     if isinstance(layer, keras.layers.BatchNormalization):
+    ...         layer.trainable = False
+    >>> model.layers[0].layer.trainable
+    False
+    """
+    # Keras sees some things that are no layers, such as random seeds, among them.
+    found = model._flatten_layers(include_self=False)
+    return [layer for layer in found if isinstance(layer, keras.Layer)]
 
 
 @keras.saving.register_keras_serializable("keras_staa")
@@ -47,6 +74,9 @@ class PerStep(keras.layers.Wrapper):
     a loop, unlike `keras.layers.TimeDistributed`; batch normalisation inside it has one set of
     statistics over batch, time and space.
 
+    Attributes of the layer inside that the wrapper does not have itself, such as `filters` or
+    `gamma`, can be read from the wrapper; `flatten_layers` finds the layer.
+
     Args:
         layer: a `keras.layers.Layer` for inputs (B, ...). Its dtype policy is the wrapper's too.
 
@@ -64,6 +94,18 @@ class PerStep(keras.layers.Wrapper):
             raise ValueError(f"`layer` must be a keras.layers.Layer. Received: layer={layer!r}")
         # The wrapper passes on what the layer computes, so it has no dtype of its own.
         super().__init__(layer, **{**kwargs, "dtype": layer.dtype_policy})
+
+    def __getattr__(self, name):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            # Names with an underscore are those by which Python and Keras tell objects apart.
+            if name.startswith("_") or name == "layer":
+                raise
+        value = getattr(self.layer, name)
+        if inspect.ismethod(value):
+            raise AttributeError(f"'PerStep' object has no method {name!r}: call that of `.layer`")
+        return value
 
     def build(self, input_shape):
         checks.input_shape(self, input_shape, "bT...")

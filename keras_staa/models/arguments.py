@@ -45,12 +45,12 @@ def input_shape(shape, tensor, default):
             )
         shape = from_tensor
     shape = tuple(default if shape is None else shape)
-    if len(shape) not in (3, 4) or not all(isinstance(n, int) and n > 0 for n in shape):
+    if len(shape) not in (3, 4) or not all(checks.is_positive_int(n) for n in shape):
         raise ValueError(
             "`input_shape` must be (height, width, channels) or (steps, height, width, channels), "
             f"positive integers. Received: input_shape={shape}"
         )
-    return shape
+    return tuple(int(n) for n in shape)
 
 
 def attention(value, bypass_rate, causal):

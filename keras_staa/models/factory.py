@@ -173,6 +173,7 @@ def convolution(x, filters, kernel, strides, name, per_step=True):
         strides=strides,
         padding="same",
         use_bias=False,
+        data_format="channels_last",
         kernel_initializer=VarianceScaling(2.0, "fan_out", "untruncated_normal"),
         name=f"{name}_conv",
     )
@@ -186,6 +187,12 @@ def convolution(x, filters, kernel, strides, name, per_step=True):
         name=f"{name}_bn",
     )
     return each_step(norm, each_step(conv, x, per_step), per_step)
+
+
+def average_pool(x, name):
+    """Mean of two by two places."""
+    pool = layers.AveragePooling2D(2, padding="same", data_format="channels_last", name=name)
+    return each_step(pool, x)
 
 
 def each_step(layer, x, per_step=True):
@@ -248,9 +255,9 @@ def _head(x, arguments):
     # The read-out is float32 under mixed precision: probabilities of bfloat16 have two digits.
     precise = {"dtype": keras.config.dtype_policy().variable_dtype}
     if arguments.include_top or arguments.pooling == "avg":
-        x = each_step(layers.GlobalAveragePooling2D(name="average_pool"), x)
+        x = each_step(layers.GlobalAveragePooling2D("channels_last", name="average_pool"), x)
     elif arguments.pooling == "max":
-        x = each_step(layers.GlobalMaxPooling2D(name="max_pool"), x)
+        x = each_step(layers.GlobalMaxPooling2D("channels_last", name="max_pool"), x)
     if not arguments.include_top:
         return MeanOverSteps(name="mean_over_steps", **precise)(x) if arguments.pooling else x
     initializer = VarianceScaling(1.0, "fan_in", "untruncated_normal")

@@ -4,7 +4,15 @@ from functools import partial
 
 from keras import layers
 
-from keras_staa.models.factory import convolution, cut, each_step, factory, spikes, stem
+from keras_staa.models.factory import (
+    average_pool,
+    convolution,
+    cut,
+    each_step,
+    factory,
+    spikes,
+    stem,
+)
 
 
 def block(x, filters, strides, arguments, name, pooled_shortcut=False):
@@ -13,8 +21,7 @@ def block(x, filters, strides, arguments, name, pooled_shortcut=False):
     if strides != 1 or x.shape[-1] != filters:
         stride = strides
         if pooled_shortcut and strides != 1:
-            pool = layers.AveragePooling2D(strides, padding="same", name=f"{name}_shortcut_pool")
-            shortcut, stride = each_step(pool, shortcut), 1
+            shortcut, stride = average_pool(shortcut, f"{name}_shortcut_pool"), 1
         shortcut = convolution(shortcut, filters, 1, stride, f"{name}_shortcut")
     x = convolution(x, filters, 3, strides, f"{name}_1")
     x = spikes(x, arguments, f"{name}_1")
@@ -48,13 +55,15 @@ def _three_convolutions(x, arguments, plan):
     for name in ("stem_2", "stem_3"):
         x = convolution(x, arguments.width, 3, 1, name)
         x = spikes(x, arguments, name, attention=False)
-    x = each_step(layers.AveragePooling2D(2, padding="same", name="stem_pool"), x)
+    x = average_pool(x, "stem_pool")
     return stages(x, arguments, plan, pooled_shortcut=True)
 
 
 def _imagenet_stem(x, arguments, plan):
     x = stem(x, arguments.width, 7, 2, arguments)
-    pool = layers.MaxPooling2D(3, strides=2, padding="same", name="stem_pool")
+    pool = layers.MaxPooling2D(
+        3, strides=2, padding="same", data_format="channels_last", name="stem_pool"
+    )
     return stages(each_step(pool, x), arguments, plan)
 
 

@@ -1,8 +1,6 @@
 """VGG networks of the paper."""
 
-from keras import layers
-
-from keras_staa.models.factory import convolution, cut, each_step, factory, spikes, stem
+from keras_staa.models.factory import average_pool, convolution, cut, factory, spikes, stem
 
 
 def _body(x, arguments):
@@ -13,8 +11,7 @@ def _body(x, arguments):
                 x = stem(x, filters, 3, 1, arguments, name)
             else:
                 x = spikes(convolution(x, filters, 3, 1, name), arguments, name)
-        pool = layers.AveragePooling2D(2, padding="same", name=f"stage{stage}_pool")
-        x = cut(each_step(pool, x), arguments)
+        x = cut(average_pool(x, f"stage{stage}_pool"), arguments)
     return x
 
 

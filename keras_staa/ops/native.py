@@ -4,8 +4,16 @@ Keras normalises by a chain of element-wise operations, where TensorFlow and PyT
 PyTorch it also copies the input of every convolution twice. JAX compiles what Keras gives it.
 """
 
+import functools
+
 import keras
 from keras import ops
+
+from keras_staa.ops.gradient import with_backward
+
+# One image of so many is looked at before the others. The mean of a share f of all values is at
+# most sqrt(1 / f) deviations from the mean of all.
+SAMPLED = 16
 
 
 def convolution(images, kernel, strides=(1, 1), padding="valid", dilation_rate=(1, 1)):
@@ -27,8 +35,9 @@ def convolution(images, kernel, strides=(1, 1), padding="valid", dilation_rate=(
     >>> tuple(y.shape)
     (1, 5, 5, 4)
     """
-    make = _torch_convolution if keras.backend.backend() == "torch" else ops.conv
-    return make(images, kernel, strides, padding, dilation_rate=dilation_rate)
+    if keras.backend.backend() == "torch":
+        return _torch_convolution(images, kernel, strides, padding, dilation_rate)
+    return ops.conv(images, kernel, strides, padding, "channels_last", dilation_rate)
 
 
 def normalization():
@@ -72,11 +81,87 @@ def _torch_convolution(images, kernel, strides, padding, dilation_rate):
 def _torch_by_batch(x, scale, offset, epsilon):
     import torch
 
-    y, mean, deviation = torch.native_batch_norm(
-        x.permute(0, 3, 1, 2), scale, offset, None, None, True, 0.0, epsilon
-    )
-    variance = deviation.detach().pow(-2).sub(epsilon).clamp(min=0)
-    return y.permute(0, 2, 3, 1), mean, variance
+    if x.device.type != "cpu":
+        # The kernels of accelerators merge means and variances of parts, and lose nothing.
+        y, mean, deviation = torch.native_batch_norm(
+            x.permute(0, 3, 1, 2), scale, offset, None, None, True, 0.0, epsilon
+        )
+        variance = deviation.detach().pow(-2).sub(epsilon).clamp(min=0)
+        return y.permute(0, 2, 3, 1), mean, variance
+    return _torch_by_parts(float(epsilon))(x, scale, offset)
+
+
+@functools.cache
+def _torch_by_parts(epsilon):
+    """Normalisation on a CPU: PyTorch's kernels with sums in two stages.
+
+    They add up a channel one value after the other, which loses digits with every doubling of
+    the number of values; so they sum each column of the images by itself here.
+    """
+    import torch
+
+    aten = torch.ops.aten
+
+    def columns(x):
+        """Each column of the images as channels of its own: (B * H, W * C, 1, 1)."""
+        return x.reshape(-1, x.shape[2] * x.shape[3], 1, 1)
+
+    def statistics(x):
+        """Mean and variance of each channel of (B, C, H, W)."""
+        # Without averages to update, the statistics of 16-bit values would have 16 bits.
+        unused = torch.zeros(x.shape[1])
+        return aten.batch_norm_update_stats(x, unused, unused.clone(), 0.0)
+
+    def far_from_zero(x):
+        """Whether the mean of a channel may be more than 20 deviations: read off a sample."""
+        if torch.compiler.is_compiling():
+            return True
+        mean, variance = statistics(x[::SAMPLED].permute(0, 3, 1, 2))
+        return bool((mean.square() > 16 * variance).any())
+
+    def affine(x, scale, offset):
+        zero, one = torch.zeros_like(scale), torch.ones_like(scale)
+        x = x.permute(0, 3, 1, 2)
+        return aten.native_batch_norm(x, scale, offset, zero, one, False, 0.0, 0.0)[0].permute(
+            0, 2, 3, 1
+        )
+
+    def forward(x, scale, offset):
+        width, channels = x.shape[2:]
+        shift = torch.zeros_like(scale)
+        # The sums of 16-bit values are exact in any case.
+        if x.dtype == torch.float32 and far_from_zero(x):
+            shift = x[::SAMPLED].mean((0, 1, 2))
+            x = x - shift
+        means, variances = (part.reshape(width, channels) for part in statistics(columns(x)))
+        mean = means.mean(0)
+        variance = variances.mean(0) + (means - mean).square().mean(0)
+        inverse = (variance + epsilon).rsqrt()
+        y = affine(x, scale * inverse, offset - mean * scale * inverse)
+        return (y, mean + shift, variance), (x, scale, mean, inverse)
+
+    def backward(residuals, gradients):
+        x, scale, mean, inverse = residuals
+        g, width = gradients[0].contiguous(), x.shape[2]
+        n = x.numel() / x.shape[3]
+        each = [value.repeat(width) for value in (scale, mean, inverse)]
+        parts = aten.native_batch_norm_backward(
+            columns(g),
+            columns(x),
+            each[0],
+            None,
+            None,
+            *each[1:],
+            True,
+            epsilon,
+            [False, True, True],
+        )
+        dscale, doffset = (part.reshape(width, -1).sum(0) for part in parts[1:])
+        slope = -scale * inverse.square() * dscale / n
+        dx = affine(x, slope, -scale * inverse * doffset / n - slope * mean)
+        return dx.addcmul_(g, (scale * inverse).to(g.dtype)), dscale, doffset
+
+    return with_backward(forward, backward)
 
 
 def _torch_by_moments(x, scale, offset, mean, variance, epsilon):
@@ -88,15 +173,51 @@ def _torch_by_moments(x, scale, offset, mean, variance, epsilon):
 
 
 def _tensorflow_by_batch(x, scale, offset, epsilon):
+    return _tensorflow_by_parts(float(epsilon))(x, scale, offset)
+
+
+@functools.cache
+def _tensorflow_by_parts(epsilon):
+    """Normalisation compiled by XLA, as two passes over the values in each direction.
+
+    TensorFlow's own operation adds up a channel one value after the other, and compiled by XLA it
+    subtracts the square of the mean from the mean of the squares.
+    """
     import tensorflow as tf
 
-    none = tf.zeros((0,))
-    y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=x, scale=scale, offset=offset, mean=none, variance=none, epsilon=epsilon
-    )
-    # TensorFlow gives the unbiased variance, of n / max(n - 1, 1) times the biased one.
-    n = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), "float32")
-    return y, mean, variance * (tf.maximum(n - 1, 1) / n)
+    def mean_of(values):
+        """Mean of (B, H, W, C) over all but the channels, each column of the images first."""
+        shape = tf.shape(values)
+        rows = tf.reshape(values, (shape[0] * shape[1], -1))
+        columns = tf.reshape(tf.reduce_mean(rows, axis=0), (shape[2], shape[3]))
+        return tf.reduce_mean(columns, axis=0)
+
+    # Each mean here waits for the one before: XLA's code for two sums at once is slow on a CPU.
+    def forward(x, scale, offset):
+        sample = tf.cast(x[::SAMPLED], "float32")
+        shift = mean_of(sample)
+        # A sum of many values near 1000 has few digits left for their differences.
+        shift += mean_of(sample - shift)
+        centred = tf.cast(x, "float32") - shift
+        rest = mean_of(centred)
+        centred = centred - rest
+        variance = mean_of(tf.square(centred))
+        inverse = tf.math.rsqrt(variance + epsilon)
+        y = tf.cast(centred * (inverse * scale) + offset, x.dtype)
+        return (y, shift + rest, variance), (x, scale, shift, rest, inverse)
+
+    def backward(residuals, gradients):
+        x, scale, shift, rest, inverse = residuals
+        g = tf.cast(gradients[0], "float32")
+        centred = tf.cast(x, "float32") - shift - rest
+        mean = mean_of(g)
+        g = g - mean
+        slope = mean_of(g * centred) * inverse
+        dx = (scale * inverse) * (g - centred * (inverse * slope))
+        count = tf.cast(tf.reduce_prod(tf.shape(x)[:3]), "float32")
+        return tf.cast(dx, x.dtype), slope * count, mean * count
+
+    return with_backward(forward, backward, compiled=True)
 
 
 def _tensorflow_by_moments(x, scale, offset, mean, variance, epsilon):

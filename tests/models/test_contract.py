@@ -137,3 +137,36 @@ def test_a_neuron_of_ones_own_stands_for_every_neuron():
     assert len(found) == 10
     assert len({layer.name for layer in found}) == 10
     assert all(layer.max_value == 1.0 for layer in found)
+
+
+@pytest.fixture
+def channels_first():
+    before = keras.config.image_data_format()
+    keras.config.set_image_data_format("channels_first")
+    yield
+    keras.config.set_image_data_format(before)
+
+
+@every_factory
+@pytest.mark.parametrize("pooling", ["avg", "max"])
+def test_networks_are_channels_last_whatever_keras_is_set_to(name, pooling, channels_first):
+    arguments = {"attention": pooling == "avg", "pooling": pooling, "include_top": False}
+    keras.utils.set_random_seed(0)
+    here = small(name, neuron={"threshold": 0.1}, **arguments)
+    keras.config.set_image_data_format("channels_last")
+    there = small(name, neuron={"threshold": 0.1}, **arguments)
+    assert [w.shape for w in here.weights] == [w.shape for w in there.weights]
+    there.set_weights(here.get_weights())
+    x = np.random.default_rng(0).random((2, 32, 32, 3)).astype("float32")
+    expected = there.predict(x, verbose=0)
+    assert expected.any()
+    keras.config.set_image_data_format("channels_first")
+    np.testing.assert_array_equal(here.predict(x, verbose=0), expected)
+
+
+def test_sizes_of_numpy_are_integers():
+    shape = np.array([32, 32, 3])
+    model = models.STAAVGG(input_shape=shape, steps=np.int32(2), width=np.int64(4))
+    assert model.input_shape == (None, 32, 32, 3)
+    with pytest.raises(ValueError, match="`input_shape` must be"):
+        models.STAAVGG(input_shape=(32, 32, True))

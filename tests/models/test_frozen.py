@@ -1,0 +1,88 @@
+"""Parts of a network that are frozen, and what wrappers show of what they wrap."""
+
+import copy
+import pickle
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_staa import models
+from keras_staa.layers import STAA, STAALIF, BatchNormalization, Conv2D, PerStep, flatten_layers
+
+
+def images(count=4):
+    return np.random.default_rng(0).random((count, 16, 16, 3)).astype("float32")
+
+
+def network(**arguments):
+    keras.utils.set_random_seed(0)
+    return models.STAAResNet19(
+        width=4, steps=2, input_shape=(16, 16, 3), neuron={"threshold": 0.1}, **arguments
+    )
+
+
+@pytest.mark.parametrize("kind", [STAA, STAALIF])
+def test_a_frozen_aggregator_bypasses_no_step(kind):
+    layer = kind(2, bypass_rate=0.9)
+    x = np.random.default_rng(0).random((8, 4, 2, 2, 4)).astype("float32")
+    layer.build(x.shape)
+    aggregator = getattr(layer, "staa", layer)
+    gates = aggregator.context.excite_bias
+    gates.assign(np.full(gates.shape, 9.0))
+    whole = ops.convert_to_numpy(layer(x, training=False))
+    assert (ops.convert_to_numpy(layer(x, training=True)) != whole).any()
+    layer.trainable = False
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer(x, training=True)), whole)
+
+
+def test_a_frozen_backbone_stands_still_in_fit():
+    base = network(include_top=False, pooling="avg", bypass_rate=0.9)
+    for layer in flatten_layers(base):
+        if isinstance(layer, STAALIF):
+            bias = layer.staa.context.excite_bias
+            bias.assign(np.full(bias.shape, 9.0))
+    base.trainable = False
+    inputs = keras.Input((16, 16, 3))
+    model = keras.Model(inputs, base(inputs, training=False))
+    model.compile("sgd", lambda truth, found: ops.mean(ops.square(found - truth)))
+    x = images()
+    expected = base.predict(x, verbose=0)
+    assert np.ptp(expected, axis=0).max() > 0
+    loss = model.fit(x, expected, batch_size=4, verbose=0).history["loss"]
+    assert loss[0] < 1e-12
+
+
+def test_the_loop_that_freezes_every_normalisation():
+    model = network()
+    norms = [n for n in flatten_layers(model) if isinstance(n, keras.layers.BatchNormalization)]
+    # Two a block, one a change of width, and the stem's.
+    assert len(norms) == 8 * 2 + 2 + 1
+    for layer in norms:
+        layer.trainable = False
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    before = [layer.get_weights() for layer in norms]
+    model.fit(images(), np.arange(4), verbose=0)
+    for layer, weights in zip(norms, before, strict=True):
+        for old, new in zip(weights, layer.get_weights(), strict=True):
+            np.testing.assert_array_equal(old, new)
+
+
+def test_a_wrapper_shows_what_it_wraps():
+    model = network()
+    conv, norm = model.get_layer("stage1_block1_1_conv"), model.get_layer("stage1_block1_1_bn")
+    assert isinstance(conv, PerStep) and isinstance(conv.layer, Conv2D)
+    assert (conv.filters, conv.kernel_size) == (4, (3, 3))
+    assert norm.gamma is norm.layer.gamma and norm.momentum == 0.9
+    for name in ("units", "enable_lora", "_unknown", "__deepcopy__"):
+        assert not hasattr(conv, name), name
+
+
+def test_a_wrapper_is_copied_and_pickled():
+    layer = PerStep(BatchNormalization(momentum=0.5))
+    layer.build((None, 2, 4, 4, 3))
+    for again in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert again.momentum == 0.5 and again.layer is not layer.layer
+    with pytest.raises(AttributeError):
+        PerStep.__new__(PerStep).filters  # noqa: B018
