@@ -14,12 +14,25 @@ from keras_staa import checks, serialized
 
 
 class _Surrogate:
-    """One parameter, kept for serialization; subclasses give the formula."""
+    """One parameter, kept for serialization; subclasses give the formula.
+
+    It cannot be changed: neurons share what is compiled for equal surrogates.
+    """
 
     parameter = "slope"
 
     def __init__(self, value):
-        setattr(self, self.parameter, checks.positive(self.parameter, value))
+        object.__setattr__(self, self.parameter, checks.positive(self.parameter, value))
+
+    def __setattr__(self, name, value):
+        raise AttributeError(
+            f"`{name}` of a surrogate cannot be set; give the layer another surrogate, as in "
+            f"`layer.surrogate = {type(self).__name__}({self.parameter}=...)`. "
+            f"Received: {name}={value!r}"
+        )
+
+    def __delattr__(self, name):
+        raise AttributeError(f"`{name}` of a surrogate cannot be deleted.")
 
     def get_config(self):
         return {self.parameter: getattr(self, self.parameter)}

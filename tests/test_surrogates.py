@@ -1,6 +1,8 @@
 """Surrogate gradients: their integral, their values, their names and their stored form."""
 
+import copy
 import json
+import pickle
 
 import keras
 import numpy as np
@@ -93,3 +95,15 @@ def test_a_parameter_that_is_not_positive(name, value):
         kind(value)
     for part in (f"`{kind.parameter}` must be a positive number", repr(value)):
         assert part in str(error.value)
+
+
+@pytest.mark.parametrize("name", surrogates.SURROGATES)
+def test_a_surrogate_cannot_be_changed(name):
+    surrogate = surrogates.get(name)
+    before = surrogate.get_config()
+    with pytest.raises(AttributeError, match="give the layer another surrogate"):
+        setattr(surrogate, surrogate.parameter, 9.0)
+    with pytest.raises(AttributeError):
+        delattr(surrogate, surrogate.parameter)
+    assert surrogate.get_config() == before
+    assert copy.deepcopy(surrogate) == pickle.loads(pickle.dumps(surrogate)) == surrogate

@@ -3,6 +3,8 @@
 import keras
 
 from keras_staa import checks
+from keras_staa.layers.lif import LIF
+from keras_staa.layers.staa import STAA
 from keras_staa.ops import inductor
 
 
@@ -19,7 +21,7 @@ def jit_compile(model, enabled=True):
     configuration. Set it before the model is first called, and not for a model to be exported.
 
     Args:
-        model: a `keras.Model` or a layer.
+        model: a `keras.Model` or a layer; neurons inside of layers, of your own too, are found.
         enabled: whether to compile.
 
     Returns:
@@ -37,7 +39,9 @@ def jit_compile(model, enabled=True):
     True
     """
     enabled = checks.boolean("enabled", enabled)
-    found = [layer for layer in _layers(model) if hasattr(layer, "jit")]
+    # Every layer that Keras keeps track of, attributes of other layers included.
+    layers = model._flatten_layers() if isinstance(model, keras.layers.Layer) else []
+    found = [layer for layer in layers if isinstance(layer, LIF | STAA)]
     if not found:
         raise ValueError(
             f"`model` must have a LIF, STAA or STAALIF layer. Received: model={model!r}"
@@ -47,12 +51,3 @@ def jit_compile(model, enabled=True):
     for layer in found:
         layer.jit(enabled)
     return model
-
-
-def _layers(item):
-    yield item
-    if isinstance(item, keras.Model):
-        for layer in item.layers:
-            yield from _layers(layer)
-    elif isinstance(item, keras.layers.Wrapper):
-        yield from _layers(item.layer)

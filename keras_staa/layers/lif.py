@@ -63,14 +63,23 @@ class LIF(keras.layers.Layer):
         self.reset = checks.choice("reset", reset, RESETS)
         self.detach_reset = checks.boolean("detach_reset", detach_reset)
         self.surrogate = surrogates.get(surrogate)
-        self.jit(False)
+        self.compiled = False
+        # Past Keras's bookkeeping, which would look for layers in it.
+        object.__setattr__(self, "_made", {})
 
     def jit(self, enabled=True):
         """Whether the neuron is compiled by itself: see `keras_staa.jit_compile`."""
+        self.compiled = enabled
+
+    def _neuron(self, constants=None):
+        """The dynamics as the attributes say now, kept: not every surrogate has a hash."""
         dynamics = (self.surrogate, self.threshold, self.reset, self.detach_reset)
-        constants = None if self.learn else (self.decay, self.gain)
-        self.integrate = neuron(*dynamics, constants, enabled)
-        self.integrate_gated = neuron(*dynamics, None, enabled)
+        given = (*dynamics, constants, self.compiled)
+        kept, made = self._made.get(constants is None, (None, None))
+        if kept != given:
+            made = neuron(*given)
+            self._made[constants is None] = given, made
+        return made
 
     def build(self, input_shape):
         checks.input_shape(self, input_shape, "bT...")
@@ -101,7 +110,9 @@ class LIF(keras.layers.Layer):
         return ops.convert_to_tensor(self.decay_weight), ops.convert_to_tensor(self.gain_weight)
 
     def call(self, inputs):
-        return self.integrate(inputs, *(self.coefficients() if self.learn else ()))
+        if self.learn:
+            return self._neuron()(inputs, *self.coefficients())
+        return self._neuron((self.decay, self.gain))(inputs)
 
     def gated(self, inputs, gate=None, encoding=None, keep=None):
         """The neuron behind an aggregator, in one pass over the current.
@@ -120,7 +131,7 @@ class LIF(keras.layers.Layer):
         shape = (*ops.shape(inputs)[:2], inputs.shape[-1])
         scale = ops.broadcast_to(ops.cast(scale, "float32"), shape)
         decay = ops.broadcast_to(ops.cast(decay, "float32"), shape[-1:])
-        return self.integrate_gated(inputs, decay, scale, encoding, keep)
+        return self._neuron()(inputs, decay, scale, encoding, keep)
 
     def get_config(self):
         return {

@@ -4,6 +4,7 @@ import functools
 import inspect
 
 import keras
+import numpy as np
 from keras import layers
 
 from keras_staa import checks
@@ -47,7 +48,7 @@ Args:
     steps: number of time steps T for images.
     width: channels of the first stage; every stage scales with it.
     attention: whether the aggregator stands in front of the neurons of the stages, or a
-        dictionary of arguments of `keras_staa.layers.STAA`.
+        dictionary of arguments of `keras_staa.layers.STAA`; of a `seed` each layer makes its own.
     neuron: None, a dictionary of arguments of `keras_staa.layers.LIF`, or a layer (or its
         serialized form) that stands for every neuron, copied from its configuration.
     bypass_rate: of the time-step random dropout, in training only.
@@ -203,14 +204,25 @@ def each_step(layer, x, per_step=True):
 def spikes(x, arguments, name, attention=True):
     """The neurons, with the aggregator in front of them where the network has it."""
     neuron, staa = arguments.neuron, arguments.attention
+    staa = None if staa is None else seeded(staa, name)
     if isinstance(neuron, keras.layers.Layer):
         if attention and staa is not None:
             x = STAA(**staa, name=f"{name}_staa")(x)
-        return type(neuron).from_config({**neuron.get_config(), "name": f"{name}_neuron"})(x)
+        config = seeded({**neuron.get_config(), "name": f"{name}_neuron"}, name)
+        return type(neuron).from_config(config)(x)
     learn = {"learn": staa is not None}
     if attention and staa is not None:
         return STAALIF(**staa, **{**learn, **neuron}, name=f"{name}_neuron")(x)
     return LIF(**{**learn, **neuron}, name=f"{name}_neuron")(x)
+
+
+def seeded(arguments, name):
+    """Arguments whose seed, where they have one, is a layer's own: equal draws would be one."""
+    seed = arguments.get("seed")
+    if not isinstance(seed, int):
+        return arguments
+    own = np.random.SeedSequence([seed, *name.encode()]).generate_state(1)[0]
+    return {**arguments, "seed": int(own >> 1)}
 
 
 def stem(x, filters, kernel, strides, arguments, name="stem"):

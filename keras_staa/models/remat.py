@@ -11,9 +11,10 @@ class RematerializedModel(keras.Model):
     """A functional model whose training keeps only the tensors between its segments.
 
     The backward pass computes the inside of a segment again. What a segment does besides its
-    result, to moving averages and random seeds, happens once, and its random draws are the same
-    both times, which `keras.RematScope` does not take care of. Layers, weight files and results
-    are those of the `keras.Model` without it.
+    result, to moving averages, metrics and random seeds, happens once, and its random draws are
+    the same both times, which `keras.RematScope` does not take care of; losses that its layers
+    add belong to the model. Layers, weight files and results are those of the `keras.Model`
+    without it.
 
     Args:
         inputs, outputs, name: as in `keras.Model`, with one input and one output.
@@ -36,7 +37,10 @@ class RematerializedModel(keras.Model):
         if not training:
             return super().call(inputs, training=training, mask=mask)
         for segment in self._segments[1]:
-            inputs = _recomputed(segment, inputs)
+            inputs, losses = _recomputed(segment, inputs)
+            for loss in losses:
+                # A functional model refuses losses, meaning those of symbolic tensors.
+                keras.layers.Layer.add_loss(self, loss)
         return inputs
 
     def get_config(self):
@@ -52,16 +56,23 @@ class RematerializedModel(keras.Model):
 
 
 def _recomputed(segment, inputs):
-    fixed = segment.non_trainable_variables
+    """The outputs of a segment, and the losses that its layers add."""
+    trained = segment.trainable_variables
+    fixed = [*segment.non_trainable_variables, *segment.metrics_variables]
     # Copies, since PyTorch's variables change in place before the backward pass.
     state = [ops.copy(ops.convert_to_tensor(variable)) for variable in fixed]
 
-    trainable = [ops.convert_to_tensor(variable) for variable in segment.trainable_variables]
-
     def run(trainable, state, inputs):
-        return segment.stateless_call(trainable, state, inputs, training=True)
+        mapping = [*zip(trained, trainable, strict=True), *zip(fixed, state, strict=True)]
+        # `segment.stateless_call` would count losses by the address of freed tensors, and those
+        # of regularizers, which the model has too.
+        with keras.StatelessScope(state_mapping=mapping, collect_losses=True) as scope:
+            outputs = segment(inputs, training=True)
+        after = [scope.get_current_value(variable) for variable in fixed]
+        return (outputs, list(scope.losses)), after
 
-    outputs, after = recomputed(run)(trainable, state, inputs)
+    trainable = [ops.convert_to_tensor(variable) for variable in trained]
+    (outputs, losses), after = recomputed(run)(trainable, state, inputs)
     for variable, value in zip(fixed, after, strict=True):
         variable.assign(value)
-    return outputs
+    return outputs, losses

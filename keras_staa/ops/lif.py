@@ -1,6 +1,7 @@
 """Leaky integrate-and-fire dynamics with one hand-written gradient round the whole loop."""
 
 import functools
+import numbers
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
@@ -9,10 +10,15 @@ from keras import ops
 
 from keras_staa.ops.gradient import with_backward
 from keras_staa.ops.sums import batch_sum, row_sum
+from keras_staa.ops.threshold import against, clip
 
 # Above this many steps the loop rolls into `ops.scan`: an unrolled loop is faster to run and takes
 # less memory, but XLA takes 25 s to compile 64 steps of it.
 UNROLLED_STEPS = 16
+
+# Currents saturate here, so that no potential is infinite: the difference of two infinities is no
+# number, nor is their product with a gradient of zero.
+LARGEST_CURRENT = 1e30
 
 
 def lif(current, decay, gain, surrogate, threshold=1.0, reset="hard", detach_reset=True):
@@ -26,16 +32,20 @@ def lif(current, decay, gain, surrogate, threshold=1.0, reset="hard", detach_res
 
     Args:
         current: tensor (B, T, ...), the input current I. T must be static.
-        decay: the M of the paper: a float, or a float32 tensor (C,), C the size of the last axis
-            (1 where there is none besides B and T).
-        gain: the N of the paper, a float or a tensor like `decay`.
+        decay: the M of the paper: a number, or a float32 tensor (C,) or (), C the size of the last
+            axis (1 where there is none besides B and T).
+        gain: the N of the paper, a number or a tensor like `decay`.
         surrogate: function of `V - threshold` that gives dS/dV.
         threshold: positive float.
         reset: `"hard"` or `"soft"`.
         detach_reset: whether the gradient skips the path through the spike in the reset.
 
     Returns:
-        Spikes, exactly 0 or 1, of the shape and dtype of `current`.
+        Spikes, of the shape and dtype of `current`: exactly 0 or 1, but NaN once a current was NaN.
+        Infinite currents count as very large ones.
+
+    Raises:
+        ValueError: for a coefficient of another shape.
 
     Example:
 
@@ -44,11 +54,24 @@ def lif(current, decay, gain, surrogate, threshold=1.0, reset="hard", detach_res
     >>> spikes.shape[1], [float(s) for s in spikes[0]]
     (4, [0.0, 1.0, 0.0, 1.0])
     """
-    fixed = isinstance(decay, float) and isinstance(gain, float)
-    call = neuron(
-        surrogate, threshold, reset, detach_reset, constants=(decay, gain) if fixed else None
-    )
-    return call(current) if fixed else call(current, decay, gain)
+    current = ops.convert_to_tensor(current)
+    pair = {"decay": decay, "gain": gain}
+    if all(isinstance(value, numbers.Real) for value in pair.values()):
+        constants = tuple(float(value) for value in pair.values())
+        return neuron(surrogate, threshold, reset, detach_reset, constants)(current)
+    channels = current.shape[-1] if len(current.shape) > 2 else 1
+    pair = [_of_channels(name, value, channels) for name, value in pair.items()]
+    return neuron(surrogate, threshold, reset, detach_reset)(current, *pair)
+
+
+def _of_channels(name, value, channels):
+    value = ops.convert_to_tensor(value, "float32")
+    if tuple(value.shape) not in ((), (channels,)):
+        raise ValueError(
+            f"`{name}` must be a number or a tensor of shape ({channels},), the size of the "
+            f"current's last axis. Received: a tensor of shape {tuple(value.shape)}"
+        )
+    return ops.broadcast_to(value, (channels,))
 
 
 class _Inputs(NamedTuple):
@@ -112,71 +135,76 @@ def _neuron(surrogate, threshold, reset, detach_reset, constants, compiled):
     soft = reset == "soft"
     fixed = constants is not None
 
-    def after(v):
+    at = against(threshold)
+
+    def after(v, s):
         """H, the potential after the reset."""
-        if soft:
-            return v - threshold * ops.cast(v >= threshold, "float32")
-        return ops.where(v >= threshold, ops.zeros_like(v), v)
+        return v - threshold * s if soft else at.silent(v, s, v)
 
-    def potentials(a):
-        """Every V: a list of T tensors, or one time-first tensor where the loop is rolled."""
-        if a.steps > UNROLLED_STEPS:
-
-            def step(h, y):
-                v = y + _times(a.decay, h)
-                return after(v), v
-
-            driven = _swap_time(_times(a.all_gains(), a.all_encoded()))
-            return ops.scan(step, _zeros_like_step(a.current), driven)[1]
-        vs, h = [], None
+    def unrolled(a):
+        """V[t] and where it fires, one step after the other."""
+        h = None
         for t in range(a.steps):
             v = _times(a.gain_at(t), a.encoded(t))
-            vs.append(v if h is None else v + _times(a.decay, h))
-            h = after(vs[t]) if t + 1 < a.steps else None
-        return vs
+            v = v if h is None else v + _times(a.decay, h)
+            s = at.fired(v)
+            yield v, s
+            h = after(v, s) if t + 1 < a.steps else None
+
+    def rolled(a):
+        """V of all steps, time first."""
+
+        def step(h, y):
+            v = y + _times(a.decay, h)
+            return after(v, at.fired(v)), v
+
+        driven = _swap_time(_times(a.all_gains(), a.all_encoded()))
+        return ops.scan(step, _zeros_like_step(a.current), driven)[1]
 
     def forward(a):
-        vs, dtype = potentials(a), a.current.dtype
+        dtype = a.current.dtype
         if a.steps > UNROLLED_STEPS:
-            return _swap_time(ops.cast(vs >= threshold, dtype))
-        return ops.stack([ops.cast(v >= threshold, dtype) for v in vs], axis=1)
+            v = rolled(a)
+            return _swap_time(ops.cast(at.spikes(at.fired(v), v), dtype))
+        return ops.stack([ops.cast(at.spikes(s, v), dtype) for v, s in unrolled(a)], axis=1)
 
-    def potential_gradient(g, dh, v):
+    def potential_gradient(g, dh, v, s):
         """dV[t] from the gradients of S[t] and of H[t]."""
         slope = surrogate(v - threshold)
         dv = ops.cast(g, "float32") * slope
         if dh is None:
             return dv
         if detach_reset:
-            return dv + (dh if soft else ops.where(v >= threshold, ops.zeros_like(dh), dh))
-        passed = 1.0 if soft else ops.cast(v < threshold, "float32")
+            return dv + (dh if soft else at.silent(dh, s, v))
+        passed = 1.0 if soft else 1.0 - s
         return dv + dh * (passed - (threshold if soft else v) * slope)
 
     def unrolled_backward(a, g):
         """dV of all steps, and what dM is the sum of, already summed over the steps."""
-        vs, dvs, dm, dh = potentials(a), [None] * a.steps, None, None
+        vs, dvs, dm, dh = list(unrolled(a)), [None] * a.steps, None, None
         for t in reversed(range(a.steps)):
-            dvs[t] = potential_gradient(g[:, t], dh, vs[t])
+            dvs[t] = potential_gradient(g[:, t], dh, *vs[t])
             if t and not fixed:
-                product = dvs[t] * after(vs[t - 1])
+                product = dvs[t] * after(*vs[t - 1])
                 dm = product if dm is None else dm + product
             dh = _times(a.decay, dvs[t]) if t else None
         return dvs, dm
 
     def rolled_backward(a, g):
-        vs = potentials(a)
+        vs = rolled(a)
 
         def step(dh, inputs):
-            dv = potential_gradient(inputs[0], dh, inputs[1])
+            g, v = inputs
+            dv = potential_gradient(g, dh, v, at.fired(v))
             return _times(a.decay, dv), dv
 
         dvs = ops.scan(step, _zeros_like_step(a.current), (_swap_time(g), vs), reverse=True)[1]
-        return dvs, None if fixed else dvs[1:] * after(vs[:-1])
+        return dvs, None if fixed else dvs[1:] * after(vs[:-1], at.fired(vs[:-1]))
 
     def backward(a, g):
-        rolled = a.steps > UNROLLED_STEPS
-        dvs, dm = (rolled_backward if rolled else unrolled_backward)(a, g)
-        dv = _swap_time(dvs) if rolled else ops.stack(dvs, axis=1)
+        many = a.steps > UNROLLED_STEPS
+        dvs, dm = (rolled_backward if many else unrolled_backward)(a, g)
+        dv = _swap_time(dvs) if many else ops.stack(dvs, axis=1)
         dx = ops.cast(_times(a.all_gains(), dv), a.current.dtype)
         de = dn = dkeep = None
         if a.encoding is not None:
@@ -187,7 +215,7 @@ def _neuron(surrogate, threshold, reset, detach_reset, constants, compiled):
             return dx, None, None, de, dkeep
         if a.gated:
             dn = ops.sum(dv * a.all_encoded(), axis=(2, 3))
-        elif rolled:
+        elif many:
             dn = _sum_to(dv * a.all_encoded(), a.gain)
         else:
             dn = _sum_to(sum(dvs[t] * a.encoded(t) for t in range(a.steps)), a.gain)
@@ -225,10 +253,10 @@ def _neuron(surrogate, threshold, reset, detach_reset, constants, compiled):
 
 def _encode(current, encoding, keep):
     x = ops.cast(current, "float32")
-    if encoding is None:
-        return x
-    e = ops.cast(encoding, "float32")
-    return x + (e if keep is None else keep[..., None, None, None] * e)
+    if encoding is not None:
+        e = ops.cast(encoding, "float32")
+        x = x + (e if keep is None else keep[..., None, None, None] * e)
+    return clip(x, -LARGEST_CURRENT, LARGEST_CURRENT)
 
 
 def _times(coefficient, values):

@@ -2,16 +2,16 @@
 
 import keras
 
-from keras_staa.ops.sums import xla_on_cpu
+from keras_staa.ops.sums import by_platform
 
 
 def recomputed(function):
     """Keep only the inputs of a function for its gradient, and compute the rest again.
 
     Args:
-        function: `(trainable, fixed, inputs) -> (output, after)`: lists of tensors, a tensor; a
-            tensor, a list of tensors. The gradient goes through `output` to `trainable` and
-            `inputs`.
+        function: `(trainable, fixed, inputs) -> (outputs, after)`: lists of tensors, a tensor;
+            one or more tensors, the first of them with a batch axis, and a list of tensors. The
+            gradient goes through `outputs` to `trainable` and `inputs`.
 
     Returns:
         A function of the same arguments and results.
@@ -33,8 +33,8 @@ def _jax(function):
 
     def backward(arguments, gradients):
         (trainable, fixed, inputs), g = jax.lax.optimization_barrier((arguments, gradients[0]))
-        if xla_on_cpu():
-            inputs = inputs + _hidden_zero(g).astype(inputs.dtype)
+        known_late = by_platform(_known_with, lambda inputs, g: inputs)
+        inputs = known_late(inputs, jax.tree.leaves(g)[0])
         _, pull = jax.vjp(lambda t, x: function(t, fixed, x)[0], trainable, inputs)
         dtrainable, dinputs = pull(g)
         return dtrainable, None, dinputs
@@ -44,8 +44,8 @@ def _jax(function):
     return wrapped
 
 
-def _hidden_zero(g):
-    """A zero that XLA does not see through, known only when the gradient is.
+def _known_with(inputs, g):
+    """The inputs plus a zero that XLA does not see through, known only when the gradient is.
 
     On a CPU XLA drops barriers early, those of `jax.checkpoint` too; it would find the first
     computation and the second to be the same and keep everything. A branch would tell them apart
@@ -53,7 +53,22 @@ def _hidden_zero(g):
     """
     from jax import numpy as jnp
 
-    return jnp.minimum(jnp.abs(g.ravel()[0]), 0)
+    # One place of every sample, so that nothing has to be gathered of a batch on many devices.
+    places = g[(slice(None), *[0] * (g.ndim - 1))]
+    return inputs + jnp.minimum(jnp.sum(jnp.abs(places)), 0).astype(inputs.dtype)
+
+
+def _tensorflow(function):
+    import tensorflow as tf
+
+    recompute = _keras(function)
+
+    def call(trainable, fixed, inputs):
+        # Of a variable the gradient would be counted twice in eager mode, once as an argument and
+        # once as what the function reads.
+        return recompute([tf.convert_to_tensor(t) for t in trainable], fixed, inputs)
+
+    return call
 
 
 def _keras(function):
@@ -63,4 +78,4 @@ def _keras(function):
     return call
 
 
-_WRAPPERS = {"jax": _jax, "tensorflow": _keras, "torch": _keras}
+_WRAPPERS = {"jax": _jax, "tensorflow": _tensorflow, "torch": _keras}

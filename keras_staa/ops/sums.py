@@ -1,11 +1,13 @@
 """Sums over many places, in the form that each compiler is good at.
 
 XLA's code for a CPU sums over a leading axis 40 times as slowly as it stores, and a sum that is
-fused with a long chain of products in scalar steps; the forms here avoid both. On an accelerator
-the plain sum is the fastest, and a matrix product would round.
+fused with a long chain of products in scalar steps; a product of matrices avoids both. On an
+accelerator the plain sum is the fastest, and a matrix product would round. Both forms leave a
+batch that is split over devices where it is: one sum over the devices is all that they exchange.
 """
 
 import functools
+import math
 
 import keras
 from keras import ops
@@ -19,10 +21,7 @@ def row_sum(values):
     >>> [float(v) for v in row_sum(ops.ones((2, 3)))]
     [2.0, 2.0, 2.0]
     """
-    if not xla_on_cpu():
-        return ops.sum(values, axis=0)
-    ones = ops.ones((1, ops.shape(values)[0]), "float32")
-    return ops.matmul(ones, values)[0]
+    return by_platform(_row_product, functools.partial(ops.sum, axis=0))(values)
 
 
 def batch_sum(values, weights=None):
@@ -33,37 +32,57 @@ def batch_sum(values, weights=None):
     >>> batch_sum(ops.ones((2, 4, 8, 8, 3)), ops.zeros((2, 4))).shape == (4, 8, 8, 3)
     True
     """
-
-    def weighted(values, weights):
-        values = ops.cast(values, "float32")
-        return values if weights is None else values * weights[..., None, None, None]
-
-    if not xla_on_cpu():
-        return ops.sum(weighted(values, weights), axis=0)
-
-    def add(index, total):
-        return total + weighted(values[index], None if weights is None else weights[index])
-
-    zeros = ops.zeros(values.shape[1:], "float32")
-    return ops.fori_loop(0, ops.shape(values)[0], add, zeros)
+    values = ops.cast(values, "float32")
+    if weights is not None:
+        values = values * weights[..., None, None, None]
+    rows = ops.reshape(values, (-1, math.prod(values.shape[1:])))
+    return ops.reshape(row_sum(rows), values.shape[1:])
 
 
-@functools.cache
-def xla_on_cpu():
-    """Whether XLA compiles these sums, for a CPU."""
-    return _XLA_ON_CPU[keras.backend.backend()]()
+def _row_product(values):
+    ones = ops.ones((1, ops.shape(values)[0]), "float32")
+    return ops.matmul(ones, values)[0]
 
 
-def _jax():
-    import jax
+def by_platform(xla_on_cpu, elsewhere):
+    """A function of tensors in one form for XLA on a CPU and in another for everything else.
 
-    return jax.default_backend() == "cpu"
+    JAX chooses when a program is lowered, which may be for another platform than that of the
+    process. TensorFlow has no such moment: there the plain form stands as soon as the process has
+    an accelerator, and is right but slower for what is put on the CPU all the same.
+
+    Args:
+        xla_on_cpu, elsewhere: functions of the same tensors, with results of one shape and dtype.
+
+    Returns:
+        A function of these tensors.
+
+    Example:
+
+    >>> by_platform(lambda x: x + 1, lambda x: 1 + x)(ops.ones(2)).shape == (2,)
+    True
+    """
+    return _CHOICES[keras.backend.backend()](xla_on_cpu, elsewhere)
 
 
-def _tensorflow():
+def _jax(xla_on_cpu, elsewhere):
+    from jax import lax
+
+    def call(*tensors):
+        return lax.platform_dependent(*tensors, cpu=xla_on_cpu, default=elsewhere)
+
+    return call
+
+
+def _tensorflow(xla_on_cpu, elsewhere):
     import tensorflow as tf
 
-    return all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
+    kinds = {device.device_type for device in tf.config.list_logical_devices()}
+    return xla_on_cpu if kinds == {"CPU"} else elsewhere
 
 
-_XLA_ON_CPU = {"jax": _jax, "tensorflow": _tensorflow, "torch": lambda: False}
+_CHOICES = {
+    "jax": _jax,
+    "tensorflow": _tensorflow,
+    "torch": lambda xla_on_cpu, elsewhere: elsewhere,
+}

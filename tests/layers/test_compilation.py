@@ -70,6 +70,28 @@ def test_layers_inside_of_models_and_wrappers_are_found():
     assert inner.get_layer("neuron").staa.compiled
 
 
+@needs_compiler
+def test_neurons_inside_of_a_layer_of_ones_own_are_found():
+    class Block(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.branches = [LIF(), keras.layers.TimeDistributed(LIF())]
+            self.neuron = STAALIF()
+
+        def call(self, x):
+            return self.neuron(self.branches[0](x))
+
+        jit = property(lambda self: "something else")
+
+    block = Block()
+    model = keras.Sequential([keras.Input((4, 2, 2, 8)), block])
+    assert keras_staa.jit_compile(model) is model
+    inside = [block.branches[0], block.branches[1].layer, block.neuron.staa, block.neuron.lif]
+    assert [layer.compiled for layer in inside] == [True] * 4
+    keras_staa.jit_compile(block, False)
+    assert [layer.compiled for layer in inside] == [False] * 4
+
+
 def test_a_model_without_neurons():
     with pytest.raises(ValueError, match="`model` must have a LIF"):
         keras_staa.jit_compile(keras.Sequential([keras.layers.Dense(2)]))

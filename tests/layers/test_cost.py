@@ -13,10 +13,10 @@ from tests.layers.support import stateless
 # Time steps; floating-point operations, and bytes read and written, over the bytes of the input.
 COSTS = {
     "relu": (keras.layers.ReLU, {}, 4, 3.0, 5.0),
-    "lif": (LIF, {}, 4, 13.5, 5.0),
-    "lif-learned": (LIF, {"learn": True}, 4, 39.25, 9.77),
-    "staalif": (STAALIF, {"seed": 0}, 4, 73.45, 23.1),
-    "staalif-16": (STAALIF, {"seed": 0}, 16, 268.43, 58.03),
+    "lif": (LIF, {}, 4, 17.5, 5.0),
+    "lif-learned": (LIF, {"learn": True}, 4, 45.25, 9.77),
+    "staalif": (STAALIF, {"seed": 0}, 4, 71.13, 23.72),
+    "staalif-16": (STAALIF, {"seed": 0}, 16, 300.84, 59.78),
 }
 
 

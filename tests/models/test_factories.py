@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+import keras_staa
 from keras_staa import models
 from keras_staa.models import FACTORIES
 
@@ -97,3 +98,20 @@ def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError) as error:
         models.STAAResNet19(**{"width": 4, **arguments})
     assert message in str(error.value)
+
+
+def test_a_seed_gives_each_layer_its_own_draws():
+    def seeds(**arguments):
+        model = keras_staa.STAAVGG(width=8, steps=2, **arguments)
+        return [layer.staa.seed for layer in model.layers if hasattr(layer, "staa")]
+
+    first = seeds(attention={"seed": 11})
+    assert len(set(first)) == len(first) > 5
+    assert seeds(attention={"seed": 11}) == first
+    assert not set(first) & set(seeds(attention={"seed": 12}))
+    assert set(seeds(attention=True)) == {None}
+
+    template = keras_staa.layers.STAALIF(seed=3)
+    model = keras_staa.STAAVGG(width=8, steps=2, attention=False, neuron=template)
+    copies = [layer.staa.seed for layer in model.layers if hasattr(layer, "staa")]
+    assert len(set(copies)) == len(copies) > 5

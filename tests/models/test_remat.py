@@ -9,6 +9,7 @@ from keras import ops
 
 import keras_staa
 from keras_staa import zoo
+from keras_staa.models.remat import RematerializedModel
 
 SMALL = {"width": 8, "steps": 3, "bypass_rate": 0.5}
 IMAGES = {"STAAVGG": (32, 32, 3), "STAAResNet18": (16, 16, 3), "STAAResNet20": (16, 16, 3)}
@@ -61,6 +62,76 @@ def test_low_precision_trains():
         keras.config.set_dtype_policy("float32")
     loss = model.train_on_batch(np.ones((2, 32, 32, 3), "float32"), np.array([0, 1]))
     assert np.isfinite(loss)
+
+
+@keras.saving.register_keras_serializable("test_remat")
+class Costly(keras.layers.Layer):
+    """Adds a loss of its input, and counts its calls by a metric and a variable."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.mean = keras.metrics.Mean(name="mean")
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
+        self.calls = self.add_weight(name="calls", shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x):
+        self.calls.assign(self.calls + 1.0)
+        self.mean.update_state(x)
+        self.add_loss(0.3 * ops.mean(ops.square(self.scale * x - 0.5)))
+        return self.scale * x
+
+
+def segmented(remat):
+    """A network of two segments, in both of which layers add losses."""
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((6,))
+    x = keras.layers.Dense(5, activation="tanh", kernel_regularizer="l2", name="first")(inputs)
+    x = Costly(name="costly")(x)
+    x = keras.layers.Dense(4, activity_regularizer="l2", name="cut")(x)
+    x = keras.layers.Dense(3, bias_regularizer="l1", bias_initializer="ones")(x)
+    outputs = Costly(name="last")(x)
+    if remat:
+        return RematerializedModel(inputs, outputs, cuts=["cut"])
+    return keras.Model(inputs, outputs)
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_losses_and_metrics_of_layers(eager):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(0, 1, (8, 6)), rng.normal(0, 1, (8, 3))
+    results = []
+    for remat in (False, True):
+        model = segmented(remat)
+        model.compile(keras.optimizers.SGD(0.5), "mse", run_eagerly=eager)
+        losses = [model.train_on_batch(x, y, return_dict=True)["loss"] for _ in range(3)]
+        metrics = [float(model.get_layer(name).mean.result()) for name in ("costly", "last")]
+        results.append([losses, metrics, model.get_weights()])
+    plain, remat = results
+    assert plain[0][0] > plain[0][-1]
+    np.testing.assert_allclose(remat[0], plain[0], rtol=1e-5)
+    np.testing.assert_allclose(remat[1], plain[1], rtol=1e-5)
+    for a, b in zip(*(r[2] for r in results), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
+    assert sum(float(np.sum(w)) == 3.0 for w in plain[2] if np.ndim(w) == 0) == 2
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="A tape is TensorFlow's.")
+def test_gradients_of_a_tape():
+    import tensorflow as tf
+
+    x = tf.constant(np.random.default_rng(0).normal(0, 1, (8, 6)), tf.float32)
+    found = []
+    for remat in (False, True):
+        model = segmented(remat)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(model(x, training=True) ** 2) + tf.add_n(model.losses)
+        assert len(model.losses) == 5
+        found.append(tape.gradient(loss, [v.value for v in model.trainable_variables]))
+    for plain, remat in zip(*found, strict=True):
+        assert np.abs(plain).max() > 0
+        np.testing.assert_allclose(remat, plain, rtol=1e-5, atol=1e-6)
 
 
 def test_frozen_layers_stay():
