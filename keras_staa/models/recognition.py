@@ -106,6 +106,10 @@ def _of(kind, layer, other):
 
 def _comparable(model):
     config = json.loads(json.dumps(model.get_config(), default=keras.saving.serialize_keras_object))
+    for end in ("input_layers", "output_layers"):
+        # One input may stand in a list or alone.
+        while len(config[end]) == 1:
+            (config[end],) = config[end]
     return _without(config, TRAINING)
 
 

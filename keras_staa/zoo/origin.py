@@ -49,9 +49,15 @@ def factory_network(model):
                 f"layer on the mean over steps and space. Received: model={model!r}"
             )
         return *found, model
-    base, head = _taken_apart(model)
-    found = base and (recorded_arguments(base) or recognise(base, FACTORIES.values()))
-    if found is None or found[1]["include_top"]:
+    known = (
+        (base, head, recorded_arguments(base) or recognise(base, FACTORIES.values()))
+        for base, head in _taken_apart(model)
+    )
+    base, head, found = next(
+        (way for way in known if way[2] is not None and not way[2][1]["include_top"]),
+        (None, None, None),
+    )
+    if found is None:
         raise ValueError(
             "`model` must be a network of a factory of keras_staa or of `zoo.load`, such a "
             "network copied or read from a `.keras` file, or one without its top and a Dense "
@@ -71,24 +77,26 @@ def factory_network(model):
 
 
 def _taken_apart(model):
-    """The network at the bottom of a chain of layers, and the layers on top of it."""
+    """The ways to take a chain of layers as a network at the bottom and a head on top of it."""
     if isinstance(model, keras.Sequential) and model.built:
         model = keras.Model(model.inputs, model.outputs)
     outputs = getattr(model, "outputs", None) or []
     if len(outputs) != 1 or len(model.inputs) != 1:
-        return None, []
+        return
     tensor, head = outputs[0], []
     while True:
         operation, node = tensor._keras_history[:2]
+        if isinstance(operation, MeanOverSteps):
+            # It may be the end of the network itself.
+            yield keras.Model(model.inputs, tensor, name=model.name), list(head)
         if not isinstance(operation, HEAD):
             break
         head.insert(0, operation)
         (tensor,) = operation._inbound_nodes[node].input_tensors
     if not isinstance(operation, keras.Model):
-        return keras.Model(model.inputs, tensor, name=model.name), head
-    start = operation._inbound_nodes[node].input_tensors
-    direct = len(start) == 1 and start[0] is model.inputs[0]
-    return (operation if direct else None), head
+        yield keras.Model(model.inputs, tensor, name=model.name), head
+    elif operation._inbound_nodes[node].input_tensors[0] is model.inputs[0]:
+        yield operation, head
 
 
 def _read_out(head, pooling):
@@ -100,9 +108,13 @@ def _read_out(head, pooling):
             continue
         if type(layer) in MEANS and dense is None:
             means = means | MEANS[type(layer)]
-        elif isinstance(layer, keras.layers.Dense) and dense is None:
+        elif type(layer) is keras.layers.Dense and dense is None:
             dense, activation = layer, layer.activation
-        elif dense is not None and activation in (None, keras.activations.linear):
+        elif type(layer) in (keras.layers.Activation, keras.layers.Softmax) and (
+            dense is not None
+            and activation is keras.activations.linear
+            and getattr(layer, "axis", -1) == -1
+        ):
             activation = getattr(layer, "activation", keras.activations.softmax)
         else:
             dense = None

@@ -363,6 +363,7 @@ def test_such_a_network_from_a_file(tmp_path):
     "layers",
     [
         lambda: [dense(), dense()],
+        lambda: [dense(), keras.layers.Softmax(axis=0)],
         lambda: [keras.layers.Dense(3), keras.layers.Dropout(0.1), keras.layers.Dense(3)],
         lambda: [],
     ],
@@ -381,10 +382,8 @@ def test_another_head_is_refused_with_what_to_do(layers, tmp_path):
 def test_a_frozen_network_has_the_parameters_that_it_has(tmp_path):
     model = tiny()
     model.trainable = False
-    assert zoo.describe(saved(tmp_path / "preset", model)) == {
-        **zoo.describe(saved(tmp_path / "other", tiny())),
-        "name": "preset",
-    }
+    frozen = zoo.describe(saved(tmp_path / "preset", model))["parameters"]
+    assert frozen == zoo.describe(saved(tmp_path / "other", tiny()))["parameters"] > 0
     zoo.load(tmp_path / "preset")
 
 
