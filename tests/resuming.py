@@ -1,6 +1,7 @@
 """What the tests of checkpoints share, and the run that they kill: `python -m tests.resuming`."""
 
 import hashlib
+import io
 import os
 import signal
 import sys
@@ -80,23 +81,19 @@ def digest(model):
     return hashlib.sha256(b"".join(state(model))).hexdigest()
 
 
-def _slow_writes(kill):
-    """Let the last write be killed in its middle."""
-    write = h5_files.write
+def _slow_writes(name):
+    """Let the file of a checkpoint be written so slowly that it can be killed in its middle."""
 
-    def slow(path, first, *parts):
-        if path.name != kill:
-            return write(path, first, *parts)
-
-        def halves():
-            yield first[: len(first) // 2]
+    class Slow(io.FileIO):
+        def write(self, content):
+            super().write(content[: len(content) // 2])
             print("half", flush=True)
             time.sleep(600)
 
-        return write(path, *(part for part in halves()))
+    def opened(path, mode):
+        return Slow(path, mode) if path.name.startswith(name) else open(path, mode)
 
-    # What opens the file is the same; only its parts come slowly.
-    h5_files.write = slow
+    h5_files.open = opened
 
 
 if __name__ == "__main__":
