@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 # Stands for an environment in which these are not installed.
 WITHOUT = """
 import sys

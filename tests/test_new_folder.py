@@ -9,6 +9,8 @@ import pytest
 
 from keras_staa.new_folder import new_folder
 
+pytestmark = pytest.mark.once
+
 KILLED = """
 import pathlib, sys, time
 from keras_staa.new_folder import new_folder

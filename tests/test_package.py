@@ -13,6 +13,8 @@ import pytest
 from keras_staa import presets
 from tests.real import ROOT
 
+pytestmark = pytest.mark.once
+
 USE = """
 import json, keras, numpy, keras_staa
 x = numpy.random.default_rng(0).random((4, 32, 32, 3)).astype("float32")

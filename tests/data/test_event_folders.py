@@ -8,6 +8,8 @@ import pytest
 from keras_staa.data import event_recordings, event_sources
 from tests.data.formats import files
 
+pytestmark = pytest.mark.once
+
 
 def folder_of(folder, *paths):
     """Make recordings, and files that are none, at some paths in a folder."""

@@ -10,6 +10,8 @@ import keras_staa
 from keras_staa.data import event_layouts, formats
 from tests.data.formats import files
 
+pytestmark = pytest.mark.once
+
 SECOND = 10**6
 
 

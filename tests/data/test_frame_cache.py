@@ -13,6 +13,8 @@ from keras_staa import data, file_lock
 from keras_staa.data import frame_cache, frame_journal
 from tests.data.formats import files
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def folder(tmp_path):

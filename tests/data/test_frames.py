@@ -10,6 +10,8 @@ from keras_staa.data.formats import DTYPE
 from tests import real
 from tests.data.formats import files
 
+pytestmark = pytest.mark.once
+
 SENSOR = (34, 34)
 
 

@@ -11,6 +11,8 @@ pytest.importorskip("matplotlib")
 sys.path.insert(0, str(ROOT / "examples"))
 import plot_history  # noqa: E402
 
+pytestmark = pytest.mark.once
+
 
 def test_columns_without_a_number_in_each_epoch_are_left_out(tmp_path):
     history = tmp_path / "history.csv"

@@ -11,6 +11,8 @@ from keras_staa.data import formats
 from keras_staa.data.formats import process
 from tests.data.formats import files
 
+pytestmark = pytest.mark.once
+
 
 def rejected(path, text, **arguments):
     """The file is refused, at once and in chunks, by an error that has its name and a text."""

@@ -13,6 +13,8 @@ from keras_staa.data import formats
 from keras_staa.data.formats.clock import Clock
 from tests.data.formats import files
 
+pytestmark = pytest.mark.once
+
 MS = 1000
 # 100 ms that pass the end of a counter in their middle.
 AROUND = np.arange(-50 * MS, 50 * MS, 2 * MS)

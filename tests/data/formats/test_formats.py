@@ -12,6 +12,8 @@ import pytest
 from keras_staa.data import formats
 from tests.data.formats import files
 
+pytestmark = pytest.mark.once
+
 
 @pytest.mark.parametrize("name", files.FORMATS)
 def test_events_are_those_written(name, tmp_path):

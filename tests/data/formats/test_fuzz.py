@@ -4,13 +4,14 @@ import random
 import time
 import warnings
 
-import keras
 import numpy as np
 import pytest
 
 from keras_staa.data import formats
 from keras_staa.data.formats import process
 from tests.data.formats import files
+
+pytestmark = pytest.mark.once
 
 FEW, MANY = 50, 2000
 EXTREMES = [b"\0" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\x80"]
@@ -83,9 +84,6 @@ def test_damaged_file_gives_events_or_an_error(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    keras.backend.backend() != "tensorflow", reason="The readers use no backend: once is enough."
-)
 @pytest.mark.parametrize("name", files.FORMATS)
 def test_many_damaged_files_give_events_or_an_error(name, tmp_path, record_property):
     outcomes = try_many(name, tmp_path, MANY, seed=1)

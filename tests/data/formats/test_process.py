@@ -11,6 +11,8 @@ from keras_staa.data import formats
 from keras_staa.data.formats import process
 from tests.data.formats import files
 
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture
 def fresh(monkeypatch):

@@ -12,6 +12,8 @@ import pytest
 from keras_staa.data import event_layouts, formats
 from tests import real
 
+pytestmark = pytest.mark.once
+
 NMNIST_TRAIN = [97, 116, 99, 93, 105, 92, 94, 117, 87, 100]
 NMNIST_TEST = [8, 14, 8, 11, 14, 7, 10, 15, 2, 11]
 OBJECTS = ["box", "box_cutter", "mechanical_pencil", "mug", "scissors"]

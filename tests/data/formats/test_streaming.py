@@ -12,6 +12,8 @@ from keras_staa.data import formats
 from keras_staa.data.formats import process
 from tests.data.formats import files
 
+pytestmark = pytest.mark.once
+
 EVENTS = 50_000
 # Thrice the events of a chunk, what of the file they came from, and copies of both.
 MOST = 20 * 2**20
