@@ -1,0 +1,59 @@
+"""Data-parallel training on many devices exchanges sums, and never the batch."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import keras
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="The meshes of devices are JAX's."
+)
+
+
+def collectives(kind, **variables):
+    """What two training steps exchange, without `remat` and with it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.parallel", kind],
+        cwd=pathlib.Path(__file__).parents[1],
+        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", **variables},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [set(json.loads(line)) for line in done.stdout.splitlines()[-2:]]
+
+
+def test_eight_devices_exchange_sums_alone():
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
+    assert collectives("cpu", XLA_FLAGS=flags) == [{"all-reduce"}] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None,
+    reason="libtpu, which compiles for TPUs, is not installed: see requirements-test.txt.",
+)
+def test_four_tpus_exchange_sums_alone():
+    """Compiled by a process on a CPU for devices that are not there."""
+    settings = {"TPU_SKIP_MDS_QUERY": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
+    assert collectives("tpu", **settings) == [{"all-reduce"}] * 2
+
+
+def test_the_platform_of_the_program_decides():
+    """Sums lowered for a TPU by a process on a CPU are plain sums, for a CPU products."""
+    import jax
+
+    from keras_staa.ops.sums import batch_sum
+
+    x = jax.ShapeDtypeStruct((8, 2, 4, 4, 8), "float32")
+    w = jax.ShapeDtypeStruct((8, 2), "float32")
+    for platform, product in (("cpu", True), ("tpu", False), ("cuda", False)):
+        program = jax.jit(batch_sum).trace(x, w).lower(lowering_platforms=(platform,)).as_text()
+        assert ("dot_general" in program) == product, platform
+        assert ("stablehlo.reduce" in program) != product, platform
+        assert "stablehlo.while" not in program
