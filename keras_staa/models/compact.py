@@ -2,11 +2,11 @@
 
 import keras
 import numpy as np
-from keras import layers
 
 from keras_staa import checks
 from keras_staa.initializers import VarianceScaling
 from keras_staa.layers import BatchNormalization, Conv2D
+from keras_staa.layers.pooling import MaxPooling2D
 from keras_staa.models.factory import cut, each_step, factory, spikes, spread
 
 # A patch of the whitening convolution has this many pixels a side.
@@ -76,6 +76,7 @@ def _body(x, arguments):
         2 * patch,
         PATCH,
         use_bias=False,
+        data_format="channels_last",
         kernel_initializer=INITIALIZER,
         trainable=False,
         name=WHITENING,
@@ -100,12 +101,15 @@ def _current(x, filters, name, pool, per_step):
         3,
         padding="same",
         use_bias=False,
+        data_format="channels_last",
         kernel_initializer=INITIALIZER,
         name=f"{name}_conv",
     )
     x = each_step(conv, x, per_step)
     if pool:
-        x = each_step(layers.MaxPooling2D(2, name=f"{name}_pool"), x, per_step)
+        x = each_step(
+            MaxPooling2D(2, data_format="channels_last", name=f"{name}_pool"), x, per_step
+        )
     norm = BatchNormalization(momentum=0.8, epsilon=1e-5, name=f"{name}_bn")
     return each_step(norm, x, per_step)
 

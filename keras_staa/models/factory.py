@@ -20,6 +20,7 @@ from keras_staa.layers import (
     PerStep,
     RepeatSteps,
 )
+from keras_staa.layers.pooling import GlobalMaxPooling2D
 from keras_staa.models import arguments as checked
 from keras_staa.models import pretrained
 from keras_staa.models.remat import RematerializedModel
@@ -269,7 +270,7 @@ def _head(x, arguments):
     if arguments.include_top or arguments.pooling == "avg":
         x = each_step(layers.GlobalAveragePooling2D("channels_last", name="average_pool"), x)
     elif arguments.pooling == "max":
-        x = each_step(layers.GlobalMaxPooling2D("channels_last", name="max_pool"), x)
+        x = each_step(GlobalMaxPooling2D("channels_last", name="max_pool"), x)
     if not arguments.include_top:
         return MeanOverSteps(name="mean_over_steps", **precise)(x) if arguments.pooling else x
     initializer = VarianceScaling(1.0, "fan_in", "untruncated_normal")

@@ -4,6 +4,7 @@ from functools import partial
 
 from keras import layers
 
+from keras_staa.layers.pooling import MaxPooling2D
 from keras_staa.models.factory import (
     average_pool,
     convolution,
@@ -61,9 +62,7 @@ def _three_convolutions(x, arguments, plan):
 
 def _imagenet_stem(x, arguments, plan):
     x = stem(x, arguments.width, 7, 2, arguments)
-    pool = layers.MaxPooling2D(
-        3, strides=2, padding="same", data_format="channels_last", name="stem_pool"
-    )
+    pool = MaxPooling2D(3, strides=2, padding="same", data_format="channels_last", name="stem_pool")
     return stages(each_step(pool, x), arguments, plan)
 
 

@@ -115,3 +115,24 @@ def test_a_seed_gives_each_layer_its_own_draws():
     model = keras_staa.STAAVGG(width=8, steps=2, attention=False, neuron=template)
     copies = [layer.staa.seed for layer in model.layers if hasattr(layer, "staa")]
     assert len(set(copies)) == len(copies) > 5
+
+
+@pytest.mark.parametrize("pooling", [None, "max"])
+@pytest.mark.parametrize(
+    "name",
+    ["STAAVGG", *(pytest.param(n, marks=pytest.mark.slow) for n in FACTORIES if n != "STAAVGG")],
+)
+def test_what_is_no_number_shows_in_predictions_and_loss(name, pooling):
+    """One pixel is enough; other images of the batch are as without it."""
+    shape = (32, 32, 3)
+    top = {"include_top": pooling is None, "pooling": pooling}
+    model = FACTORIES[name](input_shape=shape, width=8, steps=2, **top)
+    x = np.random.default_rng(0).random((3, *shape), "float32")
+    clean = model.predict(x, verbose=0)
+    x[1, 16, 16, 0] = np.nan
+    got = model.predict(x, verbose=0)
+    assert np.isnan(got[1]).all()
+    np.testing.assert_allclose(got[[0, 2]], clean[[0, 2]], rtol=1e-4, atol=1e-5)
+    if pooling is None:
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        assert np.isnan(model.train_on_batch(x, np.array([0, 1, 2])))

@@ -1,0 +1,41 @@
+"""Keras's maxima over space, which on TensorFlow take NaN for the smallest of numbers."""
+
+import keras
+from keras import ops
+
+
+def _marked(pool, inputs):
+    """The maxima, but NaN where there is one among the inputs of a maximum."""
+    outputs = pool(inputs)
+    if keras.backend.backend() != "tensorflow":
+        return outputs
+    found = pool(ops.cast(ops.isnan(inputs), inputs.dtype))
+    return ops.where(found > 0, float("nan"), outputs)
+
+
+@keras.saving.register_keras_serializable("keras_staa")
+class MaxPooling2D(keras.layers.MaxPooling2D):
+    """`keras.layers.MaxPooling2D` that lets NaN through on every backend.
+
+    Example:
+
+    >>> MaxPooling2D()(np.zeros((2, 8, 8, 3))).shape == (2, 4, 4, 3)
+    True
+    """
+
+    def call(self, inputs):
+        return _marked(super().call, inputs)
+
+
+@keras.saving.register_keras_serializable("keras_staa")
+class GlobalMaxPooling2D(keras.layers.GlobalMaxPooling2D):
+    """`keras.layers.GlobalMaxPooling2D` that lets NaN through on every backend.
+
+    Example:
+
+    >>> GlobalMaxPooling2D()(np.zeros((2, 8, 8, 3))).shape == (2, 3)
+    True
+    """
+
+    def call(self, inputs):
+        return _marked(super().call, inputs)
