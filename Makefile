@@ -3,6 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 BACKENDS ?= tensorflow jax torch
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+# Two processes run tests: threads of one would wait for those of the other.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 .PHONY: install demo test test-full bench bench-full lint clean
 
@@ -21,13 +23,13 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	@set -e; for backend in $(BACKENDS); do \
 		echo "== tests on $$backend"; \
-		KERAS_BACKEND=$$backend $(BIN)/python -m pytest -n 2 -m "not slow"; \
+		KERAS_BACKEND=$$backend $(TEST) -m "not slow"; \
 	done
 
 test-full: $(VENV)/.installed
 	@set -e; for backend in $(BACKENDS); do \
 		echo "== all tests on $$backend"; \
-		KERAS_BACKEND=$$backend $(BIN)/python -m pytest -n 2; \
+		KERAS_BACKEND=$$backend $(TEST); \
 	done
 
 bench: $(VENV)/.installed
