@@ -102,22 +102,15 @@ def test_a_surrogate_that_has_no_hash():
     np.testing.assert_array_equal(dx, [[2.0, 2.0]])
 
 
-def formed(x, form, reset):
-    """A neuron in one of its forms, and its inputs."""
+def formed(shape, form, reset, how):
+    """A neuron in one of its forms as a function of arrays, by itself or made one program."""
     fixed = form == "fixed"
     call = neuron(surrogates.Sigmoid(), 1.0, reset, True, (0.5, 1.0) if fixed else None)
-    inputs = [ops.convert_to_tensor(x)]
-    if not fixed:
-        gain = np.ones((*x.shape[:2], x.shape[-1]) if form == "gated" else x.shape[-1:], "float32")
-        inputs += [ops.convert_to_tensor(v) for v in (np.full(x.shape[-1:], 0.5, "float32"), gain)]
-    return call, inputs
-
-
-def run(call, inputs, how):
-    """A call as it is, and as XLA or PyTorch's compiler makes one program of it."""
-    if how == "compiled":
-        call = COMPILERS[keras.backend.backend()](call)
-    return ops.convert_to_numpy(ops.cast(call(*inputs), "float32"))
+    call = COMPILERS[keras.backend.backend()](call) if how == "compiled" else call
+    gains = (*shape[:2], shape[-1]) if form == "gated" else shape[-1:]
+    coefficients = [] if fixed else [np.full(shape[-1], 0.5), np.ones(gains)]
+    tensors = [ops.convert_to_tensor(c, "float32") for c in coefficients]
+    return lambda x: ops.convert_to_numpy(call(ops.convert_to_tensor(x), *tensors))
 
 
 def _xla(call):
@@ -146,13 +139,12 @@ def test_a_potential_that_is_no_number_shows(reset, steps, form, how):
     if how == "compiled" and steps > 16 and keras.backend.backend() == "torch":
         pytest.skip("PyTorch compiles no rolled loop.")
     x = np.random.default_rng(0).normal(0.6, 0.8, (2, steps, 3, 3, 19)).astype("float32")
-    call, inputs = formed(x, form, reset)
-    clean = run(call, inputs, how)
+    run = formed(x.shape, form, reset, how)
+    clean = run(x)
     assert set(np.unique(clean)) == {0, 1}
     step = 2
     x[1, step, 1, 2, ::4] = np.nan
-    _, inputs = formed(x, form, reset)
-    got = run(call, inputs, how)
+    got = run(x)
     # From that step on nothing is known of these neurons; of the others all is as it was.
     expected = clean.copy()
     expected[1, step:, 1, 2, ::4] = np.nan
