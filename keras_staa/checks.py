@@ -74,7 +74,7 @@ def choice_each(name, values, allowed):
     return values
 
 
-def input_shape(layer, shape, axes):
+def input_shape(layer, shape, axes, hint=""):
     """Check the rank of an input and that the named axes have a static size.
 
     Args:
@@ -82,6 +82,7 @@ def input_shape(layer, shape, axes):
         shape: the input's shape.
         axes: names of the axes, those in capitals required to be static, such as `"bTHWC"`; a
             trailing `"..."` allows further axes.
+        hint: what the error says of a way out.
     """
     names = axes.removesuffix("...")
     more = names != axes
@@ -96,5 +97,6 @@ def input_shape(layer, shape, axes):
         if name.isupper() and size is None:
             raise ValueError(
                 f"Input of layer '{layer.name}' must have a static size on axis {name} of "
-                f"({', '.join(n.upper() for n in names)}). Received: input_shape={tuple(shape)}"
+                f"({', '.join(n.upper() for n in names)}).{hint and ' ' + hint} "
+                f"Received: input_shape={tuple(shape)}"
             )

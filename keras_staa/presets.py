@@ -56,7 +56,9 @@ def schema():
             if dropped := sorted(set(self.arguments) & set(DROPPED)):
                 raise ValueError(f"`arguments` must not hold {dropped}")
             shape = self.arguments.get("input_shape")
-            sizes = shape if isinstance(shape, list) else [0]
+            sizes = list(shape) if isinstance(shape, list) else [0]
+            # Height and width may be of any size.
+            sizes[-3:-1] = [n for n in sizes[-3:-1] if n is not None]
             if shape is not None and not all(isinstance(n, int) and n > 0 for n in sizes):
                 raise ValueError(f"`arguments.input_shape` must be sizes. Received: {shape!r}")
             frames = shape is not None and len(shape) == 4

@@ -31,6 +31,11 @@ def run(args):
             "`model` must take grey or RGB images, not frames of an event camera or the like. "
             f"Received: model={args.model!r}, input_shape={model.input_shape}"
         )
+    if None in model.input_shape[1:]:
+        raise ValueError(
+            "`model` must take pictures of one size, to which they are cut here. "
+            f"Received: model={args.model!r}, input_shape={model.input_shape}"
+        )
     paths, errors = pictures.find(args.pictures)
     table = Table("Picture", "Class", "Probability")
     for chunk in _chunks(paths, model.input_shape[1:], errors):

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_staa import checks
 from keras_staa.initializers import ONES, ZEROS, glorot_uniform
-from keras_staa.ops import modulate, summaries
+from keras_staa.ops import modulate, summaries, with_sizes
 
 EPSILON = 1e-3
 
@@ -40,7 +40,7 @@ class GlobalContext(keras.layers.Layer):
         self.ratio = checks.positive_int("ratio", ratio)
 
     def build(self, input_shape):
-        checks.input_shape(self, input_shape, "bTHWC")
+        checks.input_shape(self, input_shape, "bthwC")
         channels = input_shape[-1]
         if self.ratio > channels:
             raise ValueError(
@@ -80,6 +80,7 @@ class GlobalContext(keras.layers.Layer):
         return input_shape
 
     def call(self, inputs):
+        inputs = with_sizes(inputs, self.input_spec.axes)
         inputs, context, _ = summaries(inputs, self.query(), steps=False)
         return modulate(inputs, self.gate(context))
 

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_staa import checks, surrogates
 from keras_staa.initializers import Constant
-from keras_staa.ops import neuron, scale_of
+from keras_staa.ops import neuron, scale_of, with_sizes
 
 RESETS = ("hard", "soft")
 
@@ -110,6 +110,7 @@ class LIF(keras.layers.Layer):
         return ops.convert_to_tensor(self.decay_weight), ops.convert_to_tensor(self.gain_weight)
 
     def call(self, inputs):
+        inputs = with_sizes(inputs, self.input_spec.axes)
         if self.learn:
             return self._neuron()(inputs, *self.coefficients())
         return self._neuron((self.decay, self.gain))(inputs)

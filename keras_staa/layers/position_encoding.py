@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_staa import checks
 from keras_staa.initializers import ZEROS
-from keras_staa.ops import axial_encoding
+from keras_staa.ops import axial_encoding, with_sizes
 
 KINDS = ("axial", "full", "sinusoidal")
 
@@ -72,6 +72,7 @@ class PositionEncoding(keras.layers.Layer):
         return input_shape
 
     def call(self, inputs):
+        inputs = with_sizes(inputs, self.input_spec.axes)
         return inputs + ops.cast(self.encoding(), inputs.dtype)
 
     def get_config(self):

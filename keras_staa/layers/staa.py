@@ -8,7 +8,7 @@ from keras_staa.layers.global_context import GlobalContext
 from keras_staa.layers.lif import LIF
 from keras_staa.layers.position_encoding import KINDS, PositionEncoding
 from keras_staa.layers.step_attention import StepAttention
-from keras_staa.ops import modulate, summaries
+from keras_staa.ops import modulate, summaries, with_sizes
 
 
 @keras.saving.register_keras_serializable("keras_staa")
@@ -30,7 +30,8 @@ class STAA(keras.layers.Layer):
         seed: of the bypass, an integer or None.
 
     Raises:
-        ValueError: for an argument outside its range or an input that is not of rank 5.
+        ValueError: for an argument outside its range, an input that is not of rank 5, or sizes
+            that are not known: `position` needs H and W, `position` and `steps` T.
 
     Example:
 
@@ -68,7 +69,10 @@ class STAA(keras.layers.Layer):
             self.step_attention = StepAttention(causal=steps == "causal", **policy)
 
     def build(self, input_shape):
-        checks.input_shape(self, input_shape, "bTHWC")
+        checks.input_shape(self, input_shape, "bthwc")
+        if self.position is not None:
+            hint = f"Position encoding {self.position.kind!r} needs it; position=None does not."
+            checks.input_shape(self, input_shape, "bTHWC", hint)
         axes = {}
         for part in (self.position, self.context, self.step_attention):
             if part is not None:
@@ -95,6 +99,7 @@ class STAA(keras.layers.Layer):
             or None; the encoding (T, H, W, C) or None; and float32 (B, T), 0 where a step is
             bypassed and 1 where not, or None where no step is.
         """
+        inputs = with_sizes(inputs, self.input_spec.axes)
         encoding = gate = keep = None
         if self.position is not None:
             encoding = ops.cast(self.position.encoding(), inputs.dtype)
@@ -183,6 +188,7 @@ class STAALIF(keras.layers.Layer):
         self.lif.jit(enabled)
 
     def call(self, inputs, training=False):
+        inputs = with_sizes(inputs, self.lif.input_spec.axes)
         inputs, gate, encoding, keep = self.staa.gates(inputs, training)
         return self.lif.gated(inputs, gate, encoding, keep)
 

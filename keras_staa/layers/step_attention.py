@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_staa import checks
 from keras_staa.initializers import ZEROS, glorot_uniform
-from keras_staa.ops import modulate, summaries
+from keras_staa.ops import modulate, summaries, with_sizes
 
 # With fewer hidden units than this a short sequence could not be gated freely.
 LEAST_HIDDEN = 4
@@ -41,7 +41,7 @@ class StepAttention(keras.layers.Layer):
         self.causal = checks.boolean("causal", causal)
 
     def build(self, input_shape):
-        checks.input_shape(self, input_shape, "bTHWC")
+        checks.input_shape(self, input_shape, "bThwc")
         steps = input_shape[1]
         self.input_spec = keras.layers.InputSpec(ndim=5, axes={1: steps})
         hidden = max(steps, LEAST_HIDDEN)
@@ -81,6 +81,7 @@ class StepAttention(keras.layers.Layer):
         return input_shape
 
     def call(self, inputs):
+        inputs = with_sizes(inputs, self.input_spec.axes)
         inputs, _, mean = summaries(inputs)
         return modulate(inputs, self.gate(mean)[..., None])
 

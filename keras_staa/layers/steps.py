@@ -81,7 +81,7 @@ class PerStep(keras.layers.Wrapper):
         layer: a `keras.layers.Layer` for inputs (B, ...). Its dtype policy is the wrapper's too.
 
     Raises:
-        ValueError: if `layer` is not a Keras layer or the input has no static time axis.
+        ValueError: if `layer` is not a Keras layer or the input has no time axis.
 
     Example:
 
@@ -108,7 +108,7 @@ class PerStep(keras.layers.Wrapper):
         return value
 
     def build(self, input_shape):
-        checks.input_shape(self, input_shape, "bT...")
+        checks.input_shape(self, input_shape, "bt...")
         if not self.layer.built:
             self.layer.build((None, *input_shape[2:]))
         self.built = True
@@ -118,8 +118,8 @@ class PerStep(keras.layers.Wrapper):
         return (*input_shape[:2], *inner[1:])
 
     def call(self, inputs):
-        steps = inputs.shape[1]
-        merged = ops.reshape(inputs, (-1, *ops.shape(inputs)[2:]))
+        _, steps, *sizes = ops.shape(inputs)
+        merged = ops.reshape(inputs, (-1, *sizes))
         outputs = self.layer(merged)
         return ops.reshape(outputs, (-1, steps, *ops.shape(outputs)[1:]))
 

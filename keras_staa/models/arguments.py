@@ -34,7 +34,11 @@ class Arguments:
         return len(self.input_shape) == 4
 
 
-def input_shape(shape, tensor, default):
+# Axes of an input that may be of any size.
+SPACE = (-3, -2)
+
+
+def input_shape(shape, tensor, default, staa=None):
     """The shape of the input without its batch: the one given, the tensor's, or the default."""
     if tensor is not None:
         from_tensor = tuple(tensor.shape[1:])
@@ -45,12 +49,24 @@ def input_shape(shape, tensor, default):
             )
         shape = from_tensor
     shape = tuple(default if shape is None else shape)
-    if len(shape) not in (3, 4) or not all(checks.is_positive_int(n) for n in shape):
+    known = [
+        n for axis, n in enumerate(shape, start=-len(shape)) if n is not None or axis not in SPACE
+    ]
+    if len(shape) not in (3, 4) or not all(checks.is_positive_int(n) for n in known):
         raise ValueError(
             "`input_shape` must be (height, width, channels) or (steps, height, width, channels), "
-            f"positive integers. Received: input_shape={shape}"
+            "positive integers, or None for a height and width of any size. Received: "
+            f"input_shape={shape}"
         )
-    return tuple(int(n) for n in shape)
+    shape = tuple(n if n is None else int(n) for n in shape)
+    position = None if staa is None else staa.get("position", "axial")
+    if None in shape and position is not None:
+        raise ValueError(
+            "`input_shape` must have a height and a width, or `attention` must be "
+            "{'position': None} or False: an encoding of positions needs sizes. Received: "
+            f"input_shape={shape}, position={position!r}"
+        )
+    return shape
 
 
 def attention(value, bypass_rate, causal):

@@ -48,7 +48,10 @@ def whiten(model, images, epsilon=5e-4):
     if WHITENING not in names:
         raise ValueError(f"`model` must be a STAACompact. Received: model={model!r}")
     images, shape = np.asarray(images, "float32"), model.input_shape[1:]
-    if images.shape[1:] != shape or not len(images):
+    fits = images.ndim == len(shape) + 1 and all(
+        size in (None, given) for size, given in zip(shape, images.shape[1:], strict=True)
+    )
+    if not fits or not len(images):
         raise ValueError(
             f"`images` must be of the shape (N, {', '.join(map(str, shape))}), N of 1 or more. "
             f"Received: images.shape={images.shape}"

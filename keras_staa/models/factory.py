@@ -38,8 +38,9 @@ Args:
         weights of all layers but a read-out of another size); or a `.weights.h5` file of the same
         arguments.
     input_tensor: Keras tensor to use as the input.
-    input_shape: (H, W, C) for images, (T, H, W, C) for frames, which sets `steps`. Default:
-        {input_shape}.
+    input_shape: (H, W, C) for images, (T, H, W, C) for frames, which sets `steps`. With
+        `attention=False` or `attention={{"position": None}}` H and W may be None, for any size.
+        Default: {input_shape}.
     pooling: without the top, None for features (B, T, h, w, channels); `"steps"` for their mean
         over time: (B, h, w, channels); `"avg"` or `"max"` over space, then the mean over time:
         (B, channels).
@@ -105,7 +106,8 @@ def factory(name, title, body, input_shape, width, source):
         remat=False,
         normalization=None,
     ):
-        shape = checked.input_shape(input_shape, input_tensor, default_shape)
+        staa = checked.attention(attention, bypass_rate, causal)
+        shape = checked.input_shape(input_shape, input_tensor, default_shape, staa)
         resolved = checked.Arguments(
             include_top=checks.boolean("include_top", include_top),
             input_tensor=input_tensor,
@@ -116,7 +118,7 @@ def factory(name, title, body, input_shape, width, source):
             name=name or create.__name__,
             steps=shape[0] if len(shape) == 4 else checks.positive_int("steps", steps),
             width=checks.positive_int("width", width),
-            attention=checked.attention(attention, bypass_rate, causal),
+            attention=staa,
             neuron=checked.neuron(neuron),
             step_logits=checks.boolean("step_logits", step_logits),
             remat=checks.boolean("remat", remat),

@@ -2,6 +2,7 @@
 
 from keras_staa.ops.gradient import with_backward
 from keras_staa.ops.lif import lif, neuron
+from keras_staa.ops.sizes import with_sizes
 from keras_staa.ops.staa import axial_encoding, modulate, scale_of, summaries
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "scale_of",
     "summaries",
     "with_backward",
+    "with_sizes",
 ]

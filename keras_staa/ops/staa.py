@@ -56,7 +56,7 @@ def _summaries(attend, encoded, steps, compiled):
     def unpack(tensors):
         tensors = list(tensors)
         x = tensors.pop(0)
-        _, t, h, w, c = x.shape
+        _, t, h, w, c = ops.shape(x)
         query = ops.cast(tensors.pop(0), x.dtype) if attend else None
         encoding = ops.reshape(ops.cast(tensors[0], x.dtype), (t, h * w, c)) if encoded else None
         return ops.reshape(x, (-1, t, h * w, c)), query, encoding
@@ -64,7 +64,7 @@ def _summaries(attend, encoded, steps, compiled):
     def forward(*tensors):
         x, query, encoding = unpack(tensors)
         outputs, residuals, mean = [tensors[0]], list(tensors), None
-        if attend and x.shape[2] > 1:
+        if attend and x.shape[2] != 1:
             logits, mean = _projections(x, query, encoding, steps)
             attention = ops.softmax(logits, axis=2)
         elif attend:
@@ -88,10 +88,10 @@ def _summaries(attend, encoded, steps, compiled):
             added, dq, de = _attended_gradient(x, query, encoding, residuals[0], gradients.pop(0))
             dx = dx + added
         if steps:
-            dmean = gradients.pop(0)[:, :, None, None] / (x.shape[2] * x.shape[3])
+            dmean = gradients.pop(0)[:, :, None, None] / _number(x)
             dx = dx + dmean
             if encoded:
-                each = ops.broadcast_to(ops.sum(dmean, axis=0), encoding.shape)
+                each = ops.broadcast_to(ops.sum(dmean, axis=0), ops.shape(encoding))
                 de = each if de is None else de + each
         result = [ops.reshape(ops.cast(dx, x.dtype), ops.shape(inputs[0])), dq, de]
         wanted = [inputs[0], inputs[1] if attend else None, inputs[-1] if encoded else None]
@@ -104,12 +104,19 @@ def _summaries(attend, encoded, steps, compiled):
     return with_backward(forward, backward, compiled)
 
 
+def _number(x):
+    """How many places and channels (B, T, HW, C) has, as a number or a float32 tensor."""
+    places, channels = ops.shape(x)[2:]
+    number = places * channels
+    return number if isinstance(number, int) else ops.cast(number, "float32")
+
+
 def _projections(x, query, encoding, steps):
     """`x' . query`, float32 (B, T, HW), and if asked for the mean of each step, (B, T)."""
     # Both are sums over the channels: one pass over x and not two.
     columns = ops.stack([query, ops.ones_like(query)][: 1 + steps], axis=1)
     found = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), columns)
-    found = ops.cast(ops.reshape(found, (*ops.shape(x)[:3], -1)), "float32")
+    found = ops.cast(ops.reshape(found, (*ops.shape(x)[:3], 1 + steps)), "float32")
     logits, mean = found[..., 0], None
     if encoding is not None:
         logits = logits + ops.cast(ops.matmul(encoding, query), "float32")
