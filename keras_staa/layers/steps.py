@@ -78,7 +78,8 @@ class PerStep(keras.layers.Wrapper):
     `gamma`, can be read from the wrapper; `flatten_layers` finds the layer.
 
     Args:
-        layer: a `keras.layers.Layer` for inputs (B, ...). Its dtype policy is the wrapper's too.
+        layer: a `keras.layers.Layer` for inputs (B, ...). Its dtype policy is the wrapper's too,
+            but for a quantization, which is the layer's alone.
 
     Raises:
         ValueError: if `layer` is not a Keras layer or the input has no time axis.
@@ -93,7 +94,7 @@ class PerStep(keras.layers.Wrapper):
         if not isinstance(layer, keras.layers.Layer):
             raise ValueError(f"`layer` must be a keras.layers.Layer. Received: layer={layer!r}")
         # The wrapper passes on what the layer computes, so it has no dtype of its own.
-        super().__init__(layer, **{**kwargs, "dtype": layer.dtype_policy})
+        super().__init__(layer, **{**kwargs, "dtype": _unquantized(layer.dtype_policy)})
 
     def __getattr__(self, name):
         try:
@@ -113,6 +114,9 @@ class PerStep(keras.layers.Wrapper):
             self.layer.build((None, *input_shape[2:]))
         self.built = True
 
+    def quantize(self, mode=None, type_check=True, config=None):
+        self.layer.quantize(mode, type_check=type_check, config=config)
+
     def compute_output_shape(self, input_shape):
         inner = self.layer.compute_output_shape((None, *input_shape[2:]))
         return (*input_shape[:2], *inner[1:])
@@ -122,6 +126,13 @@ class PerStep(keras.layers.Wrapper):
         merged = ops.reshape(inputs, (-1, *sizes))
         outputs = self.layer(merged)
         return ops.reshape(outputs, (-1, steps, *ops.shape(outputs)[1:]))
+
+
+def _unquantized(policy):
+    """The policy under a quantized one, of which Keras expects kernels of the layer's own."""
+    if policy.quantization_mode is None:
+        return policy
+    return keras.dtype_policies.get(policy.get_config()["source_name"])
 
 
 @keras.saving.register_keras_serializable("keras_staa")
