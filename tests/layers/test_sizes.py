@@ -29,10 +29,13 @@ FREE = {
     "lif-learned": (lambda: LIF(learn=True), (2, 3)),
     "context": (lambda: GlobalContext(ratio=1), (1, 2, 3)),
     "steps": (Steps, (2, 3)),
-    "staa": (lambda: STAA(ratio=1, position=None), (2, 3)),
-    "staa-context": (lambda: STAA(ratio=1, position=None, steps=False), (1, 2, 3)),
-    "staalif": (lambda: STAALIF(ratio=1, position=None), (2, 3)),
-    "staalif-context": (lambda: STAALIF(ratio=1, position=None, steps=False), (2, 3)),
+    "staa": (lambda: STAA(ratio=1, bypass_rate=0, position=None), (2, 3)),
+    "staa-context": (lambda: STAA(ratio=1, bypass_rate=0, position=None, steps=False), (1, 2, 3)),
+    "staalif": (lambda: STAALIF(ratio=1, bypass_rate=0, position=None), (2, 3)),
+    "staalif-context": (
+        lambda: STAALIF(ratio=1, bypass_rate=0, position=None, steps=False),
+        (2, 3),
+    ),
     "per-step": (lambda: PerStep(keras.layers.Conv2D(4, 3)), (1, 2, 3)),
     "mean": (MeanOverSteps, (1, 2, 3)),
 }
