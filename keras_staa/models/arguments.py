@@ -6,6 +6,9 @@ import keras
 
 from keras_staa import checks, serialized
 
+# Axes of an input that may be of any size.
+SPACE = (-3, -2)
+
 
 @dataclasses.dataclass(frozen=True)
 class Arguments:
@@ -34,12 +37,11 @@ class Arguments:
         return len(self.input_shape) == 4
 
 
-# Axes of an input that may be of any size.
-SPACE = (-3, -2)
-
-
 def input_shape(shape, tensor, default, staa=None):
-    """The shape of the input without its batch: the one given, the tensor's, or the default."""
+    """The shape of the input without its batch: the one given, the tensor's, or the default.
+
+    Height and width may be None where `staa`, what `attention` returned, encodes no positions.
+    """
     if tensor is not None:
         from_tensor = tuple(tensor.shape[1:])
         if shape is not None and tuple(shape) != from_tensor:

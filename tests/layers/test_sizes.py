@@ -23,16 +23,20 @@ def test_no_samples_for_an_aggregator_with_all_its_parts(kind):
     assert tuple(output.shape) == (0, 4, 6, 6, 3)
 
 
+PLAIN = {"ratio": 1, "bypass_rate": 0.0}
 # Layers and the axes of their input that may be unknown, of (B, T, H, W, C).
 FREE = {
     "lif": (LIF, (2, 3)),
     "lif-learned": (lambda: LIF(learn=True), (2, 3)),
     "context": (lambda: GlobalContext(ratio=1), (1, 2, 3)),
     "steps": (Steps, (2, 3)),
-    "staa": (lambda: STAA(ratio=1, position=None), (2, 3)),
-    "staa-context": (lambda: STAA(ratio=1, position=None, steps=False), (1, 2, 3)),
-    "staalif": (lambda: STAALIF(ratio=1, position=None), (2, 3)),
-    "staalif-context": (lambda: STAALIF(ratio=1, position=None, steps=False), (2, 3)),
+    "staa": (lambda: STAA(position=None, **PLAIN), (2, 3)),
+    "staa-context": (lambda: STAA(position=None, **PLAIN, steps=False), (1, 2, 3)),
+    "staalif": (lambda: STAALIF(position=None, **PLAIN), (2, 3)),
+    "staalif-context": (
+        lambda: STAALIF(position=None, **PLAIN, steps=False),
+        (2, 3),
+    ),
     "per-step": (lambda: PerStep(keras.layers.Conv2D(4, 3)), (1, 2, 3)),
     "mean": (MeanOverSteps, (1, 2, 3)),
 }
