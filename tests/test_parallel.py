@@ -36,7 +36,7 @@ def test_eight_devices_exchange_sums_alone():
 @pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None,
-    reason="libtpu, which compiles for TPUs, is not installed: see requirements-test.txt.",
+    reason="libtpu, which compiles for TPUs, is not installed: pip install libtpu==0.0.42.1",
 )
 def test_four_tpus_exchange_sums_alone():
     """Compiled by a process on a CPU for devices that are not there."""
