@@ -12,6 +12,7 @@ from keras import ops
 from keras_staa import surrogates
 from keras_staa.layers import LIF
 from tests import reference
+from tests.gradients import gradients
 
 PARAMETERS = [0.5, 1.0, 3.0]
 CASES = [(name, value) for name in surrogates.SURROGATES for value in (None, *PARAMETERS)]
@@ -107,3 +108,14 @@ def test_a_surrogate_cannot_be_changed(name):
         delattr(surrogate, surrogate.parameter)
     assert surrogate.get_config() == before
     assert copy.deepcopy(surrogate) == pickle.loads(pickle.dumps(surrogate)) == surrogate
+
+
+def test_what_is_set_on_a_neuron_counts():
+    layer = LIF()
+    x = np.full((1, 2, 1), 0.6, "float32")
+    assert ops.convert_to_numpy(layer(x)).sum() == 0
+    layer.threshold = 0.5
+    assert ops.convert_to_numpy(layer(x)).sum() == 2
+    layer.surrogate = surrogates.Sigmoid(slope=2.0)
+    _, (dx,) = gradients(layer, [x], np.array([[[1.0], [0.0]]]))
+    np.testing.assert_allclose(dx[0, 0, 0], reference.sigmoid(0.1, 2.0), rtol=1e-5)
