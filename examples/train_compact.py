@@ -53,9 +53,12 @@ class Batches(keras.utils.PyDataset):
         crops = self.images[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
         return crops.astype("float32") / 255.0, self.targets[chosen]
 
-    def on_epoch_end(self):
-        self.epoch += 1
+    def set_epoch(self, epoch):
+        self.epoch = epoch
         self.order = self._shuffled()
+
+    def on_epoch_end(self):
+        self.set_epoch(self.epoch + 1)
 
 
 class SGD(keras.optimizers.SGD):
