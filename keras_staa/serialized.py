@@ -6,6 +6,8 @@ may name is one registration: `keras.saving.register_keras_serializable("keras_s
 `keras_staa.layers` or `keras_staa.surrogates`.
 """
 
+import json
+
 import keras
 
 PACKAGE = "keras_staa>"
@@ -89,6 +91,11 @@ def activation(name, value):
     elif value is not None and not callable(value):
         _refuse(name, value)
     return value
+
+
+def plain(value):
+    """What JSON gives back of a value: lists for tuples, stored forms for objects."""
+    return json.loads(json.dumps(value, default=keras.saving.serialize_keras_object))
 
 
 def _registered_name(kind, full, registered):

@@ -42,7 +42,7 @@ def rewrite(source, target, dtype, compress=True):
 
         def copy(name, item):
             # A compiled model's file has its optimizer's state as well.
-            if name.split("/")[0] == "optimizer":
+            if name.split("/")[0] == OPTIMIZER:
                 return
             if isinstance(item, h5py.Group):
                 made = new.require_group(name)

@@ -2,12 +2,12 @@
 
 import contextlib
 import inspect
-import json
 import math
 
 import keras
 
 from keras_staa import checks, presets, serialized, weight_files, weight_store
+from keras_staa.layers import flatten_layers
 from keras_staa.models.deferred import deferred
 from keras_staa.models.transfer import transfer, transfer_from_file, transferable
 
@@ -192,8 +192,7 @@ def _is_ours(neuron):
 
 def parameters(model):
     """The number of trainable parameters of a network, also of those that are frozen."""
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.Layer)]
-    found = {id(v): v for layer in layers for v in layer._trainable_variables}
+    found = {id(v): v for layer in flatten_layers(model) for v in layer._trainable_variables}
     return sum(math.prod(v.shape) for v in found.values())
 
 
@@ -227,7 +226,7 @@ def _equal(a, b):
 
 def _plain(value):
     """A form in which (32, 32, 3) equals [32, 32, 3], and a layer one of the same configuration."""
-    value = _reduced(json.loads(json.dumps(value, default=keras.saving.serialize_keras_object)))
+    value = _reduced(serialized.plain(value))
     if isinstance(value, dict) and "class" in value:
         # The automatic name of a layer is not what tells it apart.
         value["config"].pop("name", None)

@@ -5,10 +5,9 @@ factory's network and no note of it. What the layers say gives the arguments; wh
 right is decided by building that network, without its weights, and comparing all of it.
 """
 
-import json
-
 import keras
 
+from keras_staa import serialized
 from keras_staa.layers import LIF, STAA, STAALIF
 from keras_staa.models.compact import WHITENING
 from keras_staa.models.deferred import deferred
@@ -105,7 +104,7 @@ def _of(kind, layer, other):
 
 
 def _comparable(model):
-    config = json.loads(json.dumps(model.get_config(), default=keras.saving.serialize_keras_object))
+    config = serialized.plain(model.get_config())
     for end in ("input_layers", "output_layers"):
         # One input may stand in a list or alone.
         while len(config[end]) == 1:

@@ -5,6 +5,7 @@ import types
 import keras
 
 from keras_staa import weight_files
+from keras_staa.layers import flatten_layers
 
 READ_OUT = "predictions"
 
@@ -78,8 +79,7 @@ def transferable(target, names):
     Returns:
         A set of strings.
     """
-    layers = [layer for layer in target._flatten_layers() if isinstance(layer, keras.Layer)]
-    able = [x for x in layers if hasattr(x, "transfer_from") or x.name == READ_OUT]
+    able = [x for x in flatten_layers(target) if hasattr(x, "transfer_from") or x.name == READ_OUT]
     weights = {id(w) for layer in able for w in layer.weights}
     return {name for name, v in names.items() if id(v) in weights}
 

@@ -1,13 +1,12 @@
 """Write a network as a preset."""
 
 import io
-import json
 import pathlib
 import shutil
 
 import keras
 
-from keras_staa import checks, h5_files, presets, weight_files
+from keras_staa import checks, h5_files, presets, serialized, weight_files
 from keras_staa.models.pretrained import parameters
 from keras_staa.new_folder import new_folder
 from keras_staa.zoo.origin import factory_network
@@ -124,8 +123,7 @@ def write_weights(model, path, dtype):
 def _origin(model):
     architecture, arguments, network = factory_network(model)
     arguments = {name: value for name, value in arguments.items() if name not in presets.DROPPED}
-    text = json.dumps(arguments, default=keras.saving.serialize_keras_object)
-    return architecture, json.loads(text), network
+    return architecture, serialized.plain(arguments), network
 
 
 def _steps(arguments):
