@@ -33,29 +33,29 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         self.images = np.pad(images, ((0, 0), (PAD, PAD), (PAD, PAD), (0, 0)), mode="reflect")
         self.size = images.shape[1:3]
-        self.targets, self.batch_size, self.seed, self.epoch = targets, batch_size, seed, 0
+        self.seed = seed
         self.flipped = np.random.default_rng(seed).random(len(images)) < 0.5
-        self.order = self._shuffled()
-
-    def _shuffled(self):
-        return np.random.default_rng([self.seed, self.epoch]).permutation(len(self.images))
+        self.places = keras_staa.data.arrays(
+            np.arange(len(images)), targets, batch_size=batch_size, seed=seed, drop_remainder=True
+        )
+        self.set_epoch(0)
 
     def __len__(self):
-        return len(self.images) // self.batch_size
+        return len(self.places)
 
     def __getitem__(self, index):
-        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        chosen, targets = self.places[index]
         draw = np.random.default_rng([self.seed, self.epoch, index])
         top, left = draw.integers(0, 2 * PAD + 1, (2, len(chosen), 1))
         rows, columns = top + np.arange(self.size[0]), left + np.arange(self.size[1])
         flip = self.flipped[chosen] ^ bool(self.epoch % 2)
         columns[flip] = columns[flip, ::-1]
         crops = self.images[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
-        return crops.astype("float32") / 255.0, self.targets[chosen]
+        return crops.astype("float32") / 255.0, targets
 
     def set_epoch(self, epoch):
         self.epoch = epoch
-        self.order = self._shuffled()
+        self.places.set_epoch(epoch)
 
     def on_epoch_end(self):
         self.set_epoch(self.epoch + 1)
@@ -108,21 +108,6 @@ def arrays(args):
         return x, y, file["x_test"], file["y_test"].ravel()
 
 
-def optimizer(args, batches):
-    base = training.optimizer(args, batches)
-    sgd = SGD(
-        base._learning_rate,
-        momentum=0.85,
-        nesterov=True,
-        weight_decay=args.weight_decay,
-        multipliers=[(r"_bn/beta$", args.shift_rate), ("^predictions/", args.read_out_rate)],
-    )
-    sgd.exclude_from_weight_decay(
-        var_names=["bias", "gamma", "beta", "decay", "gain", "steps", "rows", "columns"]
-    )
-    return sgd
-
-
 def main():
     args = arguments()
     training.begin(args)
@@ -139,8 +124,9 @@ def main():
     spiking = any(hasattr(layer, "jit") for layer in model.layers)
     if spiking and keras.backend.backend() == "torch":
         keras_staa.jit_compile(model)
+    rates = [(r"_bn/beta$", args.shift_rate), ("^predictions/", args.read_out_rate)]
     model.compile(
-        optimizer=optimizer(args, len(train)),
+        optimizer=training.optimizer(args, len(train), SGD, momentum=0.85, multipliers=rates),
         loss=keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=args.label_smoothing
         ),

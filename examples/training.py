@@ -55,7 +55,7 @@ def network(args, fresh, **arguments):
     return create(**fresh, **arguments)
 
 
-def optimizer(args, batches):
+def optimizer(args, batches, kind=keras.optimizers.SGD, momentum=0.9, **more):
     """SGD with Nesterov momentum, and decay where it is meant: on the kernels."""
     warmup = min(2.0, 0.2 * args.epochs)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -64,9 +64,7 @@ def optimizer(args, batches):
         warmup_steps=round(warmup * batches),
         decay_steps=round((args.epochs - warmup) * batches),
     )
-    sgd = keras.optimizers.SGD(
-        schedule, momentum=0.9, nesterov=True, weight_decay=args.weight_decay
-    )
+    sgd = kind(schedule, momentum=momentum, nesterov=True, weight_decay=args.weight_decay, **more)
     # Decay would pull M and N to zero, and the scale and shift of a normalisation.
     sgd.exclude_from_weight_decay(
         var_names=["bias", "gamma", "beta", "decay", "gain", "steps", "rows", "columns"]
