@@ -5,14 +5,13 @@ import numpy as np
 
 from keras_staa import checks
 from keras_staa.initializers import VarianceScaling
-from keras_staa.layers import BatchNormalization, Conv2D
+from keras_staa.layers import Conv2D
 from keras_staa.layers.pooling import MaxPooling2D
-from keras_staa.models.factory import cut, each_step, factory, spikes, spread
+from keras_staa.models.factory import convolution, cut, each_step, factory, spikes, spread
 
 # A patch of the whitening convolution has this many pixels a side.
 PATCH = 2
 WHITENING = "whitening"
-INITIALIZER = VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
 def whiten(model, images, epsilon=5e-4):
@@ -80,7 +79,7 @@ def _body(x, arguments):
         PATCH,
         use_bias=False,
         data_format="channels_last",
-        kernel_initializer=INITIALIZER,
+        kernel_initializer=_initializer(),
         trainable=False,
         name=WHITENING,
     )
@@ -91,30 +90,27 @@ def _body(x, arguments):
             first = stage == index == 1
             # The current of an image is computed once and repeated.
             per_step = arguments.frames or not first
-            x = _current(x, filters, name, pool=index == 1, per_step=per_step)
+            pool = MaxPooling2D(2, data_format="channels_last", name=f"{name}_pool")
+            x = convolution(
+                x,
+                filters,
+                3,
+                1,
+                name,
+                per_step,
+                _initializer(),
+                pool if index == 1 else None,
+                momentum=0.8,
+            )
             x = spread(x, arguments) if first else x
             x = spikes(x, arguments, name, attention=not first)
         x = cut(x, arguments)
     return x
 
 
-def _current(x, filters, name, pool, per_step):
-    conv = Conv2D(
-        filters,
-        3,
-        padding="same",
-        use_bias=False,
-        data_format="channels_last",
-        kernel_initializer=INITIALIZER,
-        name=f"{name}_conv",
-    )
-    x = each_step(conv, x, per_step)
-    if pool:
-        x = each_step(
-            MaxPooling2D(2, data_format="channels_last", name=f"{name}_pool"), x, per_step
-        )
-    norm = BatchNormalization(momentum=0.8, epsilon=1e-5, name=f"{name}_bn")
-    return each_step(norm, x, per_step)
+def _initializer():
+    """One for each layer: the same object would draw the same for layers of one shape."""
+    return VarianceScaling(1 / 3, "fan_in", "uniform")
 
 
 STAACompact = factory(

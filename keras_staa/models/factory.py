@@ -169,8 +169,27 @@ def _recorded(create):
     return call
 
 
-def convolution(x, filters, kernel, strides, name, per_step=True):
-    """Convolution without bias and batch normalisation: the current into a neuron."""
+def convolution(
+    x,
+    filters,
+    kernel,
+    strides,
+    name,
+    per_step=True,
+    initializer=None,
+    pool=None,
+    momentum=0.9,
+):
+    """Convolution without bias and batch normalisation: the current into a neuron.
+
+    Args:
+        x: Keras tensor.
+        filters, kernel, strides, name: of the convolution.
+        per_step: whether x has a time axis.
+        initializer: of the kernel, of its own: an object draws the same each time it is asked.
+        pool: None or a layer between the two.
+        momentum: of the moving averages.
+    """
     conv = Conv2D(
         filters,
         kernel,
@@ -178,11 +197,11 @@ def convolution(x, filters, kernel, strides, name, per_step=True):
         padding="same",
         use_bias=False,
         data_format="channels_last",
-        kernel_initializer=VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        kernel_initializer=initializer or VarianceScaling(2.0, "fan_out", "untruncated_normal"),
         name=f"{name}_conv",
     )
     norm = BatchNormalization(
-        momentum=0.9,
+        momentum=momentum,
         epsilon=1e-5,
         beta_initializer=ZEROS,
         gamma_initializer=ONES,
@@ -190,7 +209,9 @@ def convolution(x, filters, kernel, strides, name, per_step=True):
         moving_variance_initializer=ONES,
         name=f"{name}_bn",
     )
-    return each_step(norm, each_step(conv, x, per_step), per_step)
+    x = each_step(conv, x, per_step)
+    x = x if pool is None else each_step(pool, x, per_step)
+    return each_step(norm, x, per_step)
 
 
 def average_pool(x, name):
@@ -278,7 +299,7 @@ def _head(x, arguments):
     initializer = VarianceScaling(1.0, "fan_in", "untruncated_normal")
     x = layers.Dense(
         arguments.classes,
-        kernel_initializer=initializer,
+        kernel_initializer=initializer or VarianceScaling(2.0, "fan_out", "untruncated_normal"),
         bias_initializer=ZEROS,
         name="predictions",
         **precise,

@@ -83,3 +83,10 @@ def test_images_of_another_shape(images, message):
 def test_other_networks_have_no_whitening():
     with pytest.raises(ValueError, match="`model` must be a STAACompact"):
         whiten(keras_staa.STAAVGG(width=4), textures(2))
+
+
+def test_layers_of_one_shape_start_differently():
+    model = keras_staa.STAACompact(width=4, steps=1)
+    first, second = (model.get_layer(f"stage3_{i}_conv").layer.kernel for i in (1, 2))
+    assert first.shape == second.shape
+    assert not np.array_equal(ops.convert_to_numpy(first), ops.convert_to_numpy(second))
