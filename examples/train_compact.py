@@ -62,15 +62,20 @@ class Batches(keras.utils.PyDataset):
 
 
 class SGD(keras.optimizers.SGD):
-    """SGD whose learning rate is multiplied for the weights whose path matches a pattern."""
+    """SGD whose steps are multiplied for the weights whose path matches a pattern."""
 
     def __init__(self, *args, multipliers=(), **kwargs):
         super().__init__(*args, **kwargs)
         self.multipliers = [(re.compile(pattern), factor) for pattern, factor in multipliers]
 
-    def update_step(self, gradient, variable, learning_rate):
-        factor = math.prod(f for pattern, f in self.multipliers if pattern.search(variable.path))
-        super().update_step(gradient, variable, learning_rate * factor)
+    def apply(self, grads, trainable_variables=None):
+        variables = trainable_variables or self._trainable_variables
+        # A step of SGD is linear in the gradient.
+        scaled = [grad * self.factor(v.path) for grad, v in zip(grads, variables, strict=True)]
+        super().apply(scaled, trainable_variables)
+
+    def factor(self, path):
+        return math.prod(factor for pattern, factor in self.multipliers if pattern.search(path))
 
 
 def arguments():
@@ -126,7 +131,14 @@ def main():
         keras_staa.jit_compile(model)
     rates = [(r"_bn/beta$", args.shift_rate), ("^predictions/", args.read_out_rate)]
     model.compile(
-        optimizer=training.optimizer(args, len(train), SGD, momentum=0.85, multipliers=rates),
+        optimizer=training.optimizer(
+            args,
+            len(train),
+            SGD,
+            momentum=0.85,
+            undecayed=model.get_layer("predictions").trainable_variables,
+            multipliers=rates,
+        ),
         loss=keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=args.label_smoothing
         ),

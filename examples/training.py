@@ -55,8 +55,11 @@ def network(args, fresh, **arguments):
     return create(**fresh, **arguments)
 
 
-def optimizer(args, batches, kind=keras.optimizers.SGD, momentum=0.9, **more):
-    """SGD with Nesterov momentum, and decay where it is meant: on the kernels."""
+def optimizer(args, batches, kind=keras.optimizers.SGD, momentum=0.9, undecayed=(), **more):
+    """SGD with Nesterov momentum, and decay where it is meant: on the kernels.
+
+    `undecayed` are further weights without it.
+    """
     warmup = min(2.0, 0.2 * args.epochs)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=args.learning_rate / 25,
@@ -67,6 +70,7 @@ def optimizer(args, batches, kind=keras.optimizers.SGD, momentum=0.9, **more):
     sgd = kind(schedule, momentum=momentum, nesterov=True, weight_decay=args.weight_decay, **more)
     # Decay would pull M and N to zero, and the scale and shift of a normalisation.
     sgd.exclude_from_weight_decay(
+        var_list=list(undecayed),
         var_names=["bias", "gamma", "beta", "decay", "gain", "steps", "rows", "columns"]
     )
     return sgd

@@ -32,7 +32,9 @@ def compiled(function):
             found[:] = [form]
             return tuple(outputs)
 
-        graph = make_fx(flat)(*tensors)
+        # Before dispatch a reshape stays one. Later it is a view if these strides allow it, which
+        # the compiler may count differently.
+        graph = make_fx(flat, pre_dispatch=True)(*tensors)
         return torch._inductor.compile(graph, tensors), found[0]
 
     @torch.no_grad()

@@ -64,6 +64,15 @@ def test_a_model_trains_and_meets_partial_batches():
 
 
 @needs_compiler
+def test_one_time_step_before_a_mean_over_places():
+    # The gradient of that mean reaches the neuron with the places innermost in memory.
+    model = keras_staa.jit_compile(keras_staa.STAACompact(width=4, steps=1))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    x = np.random.default_rng(0).random((3, 32, 32, 3), "float32")
+    assert np.isfinite(model.fit(x, np.arange(3), verbose=0).history["loss"]).all()
+
+
+@needs_compiler
 def test_layers_inside_of_models_and_wrappers_are_found():
     inner = keras.Sequential([keras.Input((4, 2, 2, 8)), STAALIF(name="neuron")])
     keras_staa.jit_compile(keras.Sequential([keras.Input((4, 2, 2, 8)), inner]))
