@@ -102,24 +102,29 @@ def _xla(function):
 
 
 def _torch(forward, backward, compiled):
-    import torch
-
     if compiled:
         forward, backward = inductor.compiled(forward), inductor.compiled(backward)
 
-    class Function(torch.autograd.Function):
+    return lambda *tensors: WithBackward.apply(forward, backward, *tensors)
+
+
+if keras.backend.backend() == "torch":
+    import torch
+
+    # One class for all functions: `torch.compile` follows a class, and does not make any.
+    class WithBackward(torch.autograd.Function):
         @staticmethod
-        def forward(ctx, *tensors):
+        def forward(ctx, forward, backward, *tensors):
             output, residuals = forward(*tensors)
             ctx.save_for_backward(*residuals)
+            ctx.backward_of = backward
             return output
 
         @staticmethod
         def backward(ctx, *gradients):
             many = len(gradients) > 1
-            return backward(ctx.saved_tensors, gradients if many else gradients[0])
-
-    return Function.apply
+            given = ctx.backward_of(ctx.saved_tensors, gradients if many else gradients[0])
+            return None, None, *given
 
 
 _WRAPPERS = {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}

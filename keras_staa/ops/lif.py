@@ -222,8 +222,7 @@ def _neuron(surrogate, threshold, reset, detach_reset, constants, compiled):
         dm = ops.zeros_like(a.decay) if dm is None else _sum_to(dm, a.decay)
         return dx, dm, dn, de, dkeep
 
-    @functools.cache
-    def joined(names, compiled):
+    def join(names, compiled):
         """Forward and backward for the inputs of these names."""
 
         def inputs(tensors):
@@ -241,12 +240,23 @@ def _neuron(surrogate, threshold, reset, detach_reset, constants, compiled):
 
         return with_backward(spikes, gradient, compiled)
 
+    functions = {}
+
+    def joined(*key):
+        if key not in functions:
+            functions[key] = join(*key)
+        return functions[key]
+
     def call(*args, **kwargs):
         given = {n: v for n, v in _Inputs(*args, **kwargs)._asdict().items() if v is not None}
         # PyTorch's compiler sees a rolled loop unrolled: minutes for hundreds of steps.
         rolled = given["current"].shape[1] > UNROLLED_STEPS
-        alone = compiled and not (rolled and keras.backend.backend() == "torch")
-        return joined(tuple(given), alone)(*given.values())
+        torch = keras.backend.backend() == "torch"
+        alone = compiled and not (rolled and torch)
+        # PyTorch has nothing to keep when it compiles nothing, and `torch.compile` wants no change
+        # of a dictionary.
+        function = join if torch and not alone else joined
+        return function(tuple(given), alone)(*given.values())
 
     return call
 

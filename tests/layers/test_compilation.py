@@ -118,6 +118,52 @@ def test_without_a_compiler(monkeypatch):
         keras_staa.jit_compile(layer)
 
 
+def small_network():
+    keras.utils.set_random_seed(0)
+    return keras_staa.STAACompact(
+        width=4, steps=2, classes=3, input_shape=(16, 16, 3), bypass_rate=0.0
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
+@pytest.mark.skipif(not TORCH, reason="torch.compile is PyTorch's.")
+@pytest.mark.parametrize("training", [False, True])
+def test_torch_compile(training):
+    import torch
+
+    x = torch.rand((2, 16, 16, 3), generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for compiled in (False, True):
+        model = small_network()
+        model(x)
+        call = model
+        if compiled:
+            # In one graph but for training, where Keras's layers themselves break it.
+            call = torch.compile(model, backend="aot_eager", fullgraph=not training)
+        y = call(x, training=training)
+        y[:, 0].sum().backward()
+        found = [v.value.grad.numpy() for v in model.trainable_variables]
+        gradients.append([y.detach().numpy(), *found])
+    for got, want in zip(*reversed(gradients), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
+    assert any(np.abs(gradient).max() > 0 for gradient in gradients[0][1:])
+
+
+@pytest.mark.slow
+@needs_compiler
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
+def test_a_whole_step_is_compiled():
+    x, y = np.random.default_rng(0).random((4, 16, 16, 3), "float32"), np.array([0, 1, 2, 0])
+    losses = []
+    for jit_compile in (False, True):
+        model = small_network()
+        model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=jit_compile)
+        assert model.jit_compile == jit_compile
+        losses.append(model.fit(x, y, epochs=3, shuffle=False, verbose=0).history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
 @pytest.mark.skipif(not TORCH, reason="The compilers of the others keep a loop rolled.")
 def test_a_rolled_loop_is_not_compiled(monkeypatch):
     import torch._inductor
