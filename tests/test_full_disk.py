@@ -60,9 +60,57 @@ print(sorted(path.name for path in (folder / "run").iterdir()))
 """
 
 
-def run(folder, limit):
+# A cache of frames is made on the disk, since it may be larger than memory.
+_CACHE = """
+import pathlib, resource, sys
+import numpy as np
+from keras_staa import data
+from tests.data.formats import files
+
+folder = pathlib.Path(sys.argv[1])
+for label, name in enumerate(("cat", "dog")):
+    (folder / "set" / name).mkdir(parents=True)
+    for index in range(40):
+        files.nmnist(folder / "set" / name / f"{index}.bin", files.events(3000, seed=index))
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+def read():
+    return data.events(
+        folder / "set", 8, shuffle=False, processes=1, verbose=False, cache_dir=folder / "cache"
+    )
+
+from keras_staa.data import frame_cache
+
+write = frame_cache._write
+
+def limited(*args):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), hard))
+    try:
+        return write(*args)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+frame_cache._write = limited
+try:
+    read()
+except OSError as error:
+    print("OSError", error.errno, "of 80 recordings are done" in str(error), flush=True)
+print([path.suffix for path in (folder / "cache").iterdir() if path.suffix in (".h5", ".tmp")])
+frame_cache._write = write
+print(len(read()))
+"""
+
+
+@pytest.mark.once
+def test_a_cache_of_frames(tmp_path):
+    done = run(tmp_path, 100_000, _CACHE)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    assert done.stdout.splitlines() == ["OSError 27 True", "[]", "3"], done.stdout
+
+
+def run(folder, limit, script=_SCRIPT):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", _SCRIPT, str(folder), str(limit)]
+    command = [sys.executable, "-c", script, str(folder), str(limit)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
 
 
