@@ -71,7 +71,7 @@ def optimizer(args, batches, kind=keras.optimizers.SGD, momentum=0.9, undecayed=
     # Decay would pull M and N to zero, and the scale and shift of a normalisation.
     sgd.exclude_from_weight_decay(
         var_list=list(undecayed),
-        var_names=["bias", "gamma", "beta", "decay", "gain", "steps", "rows", "columns"]
+        var_names=["bias", "gamma", "beta", "decay", "gain", "steps", "rows", "columns"],
     )
     return sgd
 

@@ -1,17 +1,39 @@
 """What holds for all tests."""
 
+import collections
+
 import keras
 import pytest
 
-# Of the three backends the one that starts fastest.
+# Of the three backends the one that starts fastest. It runs every case of every test; the others,
+# which compile each network for seconds, run every test, but in a quick run a part of its cases.
 ONCE = "torch"
+PARTS = {"tensorflow": (4, 0), "jax": (4, 1)}
 
 
-def pytest_collection_modifyitems(items):
-    """Tests that no backend has a part in run on one of them."""
-    if keras.backend.backend() == ONCE:
+def pytest_collection_modifyitems(config, items):
+    backend = keras.backend.backend()
+    if backend == ONCE:
         return
+    # Tests that no backend has a part in run on one of them.
     skip = pytest.mark.skip(reason=f"uses no backend: runs with {ONCE}")
     for item in items:
         if item.get_closest_marker("once"):
             item.add_marker(skip)
+    if config.getoption("markexpr") == "not slow":
+        kept = part_of_cases(items, *PARTS[backend])
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = kept
+
+
+def part_of_cases(items, size, first):
+    """One in `size` of the cases of each test, one at least, spread over what they vary."""
+    cases = collections.defaultdict(list)
+    for item in items:
+        if not item.get_closest_marker("slow"):
+            cases[item.nodeid.split("[")[0]].append(item)
+    kept = set()
+    for found in cases.values():
+        count = -(-len(found) // size)
+        kept.update(found[(first + i * len(found) // count) % len(found)] for i in range(count))
+    return [item for item in items if item in kept]

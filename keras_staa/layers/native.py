@@ -10,8 +10,9 @@ from keras_staa.ops import native
 class Conv2D(keras.layers.Conv2D):
     """`keras.layers.Conv2D` without the copies of the input that it makes on PyTorch.
 
-    Arguments, weights, results and the keys in weight files are those of Keras's layer. With
-    `groups` or channels first it is Keras's layer altogether.
+    Arguments, weights, results and the keys in weight files are those of Keras's layer, but that no
+    samples give no results, which is an error on TensorFlow. With `groups` or channels first it is
+    Keras's layer altogether.
 
     Example:
 
@@ -20,6 +21,17 @@ class Conv2D(keras.layers.Conv2D):
     """
 
     def convolution_op(self, inputs, kernel):
+        if keras.backend.backend() != "tensorflow":
+            return self._convolved(inputs, kernel)
+        # TensorFlow on a CPU gives no samples the sizes and channels of the input.
+        if inputs.shape[0] == 0:
+            return ops.zeros(self.compute_output_shape(inputs.shape), inputs.dtype)
+        outputs = self._convolved(inputs, kernel)
+        if inputs.shape[0] is None and None not in outputs.shape[1:]:
+            outputs = ops.reshape(outputs, (ops.shape(inputs)[0], *outputs.shape[1:]))
+        return outputs
+
+    def _convolved(self, inputs, kernel):
         if self.groups != 1 or self.data_format != "channels_last":
             return super().convolution_op(inputs, kernel)
         return native.convolution(inputs, kernel, self.strides, self.padding, self.dilation_rate)

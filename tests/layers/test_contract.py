@@ -9,7 +9,16 @@ import pytest
 from keras import ops
 
 from keras_staa import layers, surrogates
-from keras_staa.layers import LIF, STAA, STAALIF, GlobalContext, MeanOverSteps, PerStep, RepeatSteps
+from keras_staa.layers import (
+    LIF,
+    STAA,
+    STAALIF,
+    Conv2D,
+    GlobalContext,
+    MeanOverSteps,
+    PerStep,
+    RepeatSteps,
+)
 from keras_staa.layers import PositionEncoding as Position
 from keras_staa.layers import StepAttention as Steps
 from tests import reference
@@ -50,7 +59,7 @@ def arguments(name, steps=4):
         "Conv2D": {"filters": 6, "kernel_size": [2, 3], "strides": [2, 1], "padding": "same"},
         "GlobalContext": {"ratio": 1},
         "MeanOverSteps": {},
-        "PerStep": {"layer": keras.layers.Conv2D(6, 3, strides=2)},
+        "PerStep": {"layer": Conv2D(6, 3, strides=2)},
         "PositionEncoding": {"kind": "full"},
         "RepeatSteps": {"steps": steps},
         "StepAttention": {"causal": True},

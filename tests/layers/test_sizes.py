@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_staa.layers import LIF, STAA, STAALIF, GlobalContext, MeanOverSteps, PerStep
+from keras_staa.layers import LIF, STAA, STAALIF, Conv2D, GlobalContext, MeanOverSteps, PerStep
 from keras_staa.layers import StepAttention as Steps
 from tests.layers.support import randomise
 from tests.layers.test_contract import built, every_layer, images
@@ -15,6 +15,18 @@ def test_no_samples_give_no_results(name):
     layer, shape = built(name)
     output = layer(images(0, shape))
     assert tuple(output.shape) == layer.compute_output_shape((0, *shape))
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_no_samples_for_a_convolution(padding, strides):
+    inputs = keras.Input((8, 7, 3))
+    model = keras.Model(inputs, Conv2D(5, 3, strides=strides, padding=padding)(inputs))
+    x = np.zeros((0, 8, 7, 3), "float32")
+    shape = keras.layers.Conv2D(5, 3, strides=strides, padding=padding).compute_output_shape(
+        x.shape
+    )
+    assert tuple(model(x).shape) == tuple(model.predict_on_batch(x).shape) == shape
 
 
 @pytest.mark.parametrize("kind", [STAA, STAALIF])
