@@ -106,6 +106,9 @@ def _registered_name(kind, full, registered):
         return kind
     if registered and isinstance(full, str) and keras.saving.get_registered_object(full):
         return full
+    # Written by hand, as Keras takes its own initializers and losses.
+    if full is None and f"{PACKAGE}{kind}" in classes():
+        return f"{PACKAGE}{kind}"
     return None
 
 

@@ -71,6 +71,14 @@ def steep(u):
     return 3.0 * ops.ones_like(u)
 
 
+@pytest.mark.parametrize("name", surrogates.SURROGATES)
+def test_a_form_written_by_hand(name):
+    kind = surrogates.SURROGATES[name]
+    form = {"class_name": kind.__name__, "config": {kind.parameter: 2.0}}
+    assert surrogates.get(form) == kind(2.0)
+    assert LIF(surrogate=form).surrogate == kind(2.0)
+
+
 def test_a_registered_function_travels_in_a_layer():
     config = json.loads(json.dumps(LIF(surrogate=steep).get_config()))
     assert LIF.from_config(config).surrogate is steep
