@@ -146,10 +146,12 @@ def main():
     )
     print(f"{model.count_params()} parameters, {len(train)} steps an epoch", flush=True)
     training.fit(model, args, train)
-    test = [
-        (x_test[i : i + 500] / 255.0, keras.utils.to_categorical(y_test[i : i + 500], classes))
-        for i in range(0, len(x_test), 500)
-    ]
+    test = keras_staa.data.arrays(
+        x_test / np.float32(255),
+        keras.utils.to_categorical(y_test, classes),
+        batch_size=500,
+        shuffle=False,
+    )
     training.publish(
         model,
         args,

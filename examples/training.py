@@ -100,7 +100,7 @@ def publish(model, args, test, *, data_set, class_names, split, unit, **training
     network = keras_staa.models.FACTORIES[name](**{**recorded, "weights": None, **read_out})
     network.set_weights(model.get_weights())
     script = f"examples/{pathlib.Path(sys.argv[0]).name}"
-    places = ("out", "data", "data_dir", "cache_dir", "weights")
+    places = ("out", "data", "data_dir", "cache_dir", "npz", "weights")
     training = {
         "command": " ".join(["python", script, *_portable(sys.argv[1:])]),
         "backend": f"{keras.backend.backend()}, Keras {keras.__version__}",
@@ -157,6 +157,7 @@ def _portable(argv):
         "--out": "OUT",
         "--data": "DATA",
         "--data-dir": "DIR",
+        "--npz": "FILE",
         "--cache-dir": "CACHE",
         "--weights": "START",
     }

@@ -31,8 +31,9 @@ def describe(name_or_folder):
 
     Returns:
         A dictionary: `name`, `architecture`, `arguments`, `data_set`, `classes`, `class_names`,
-        `steps`, `parameters`, `accuracy` (a dictionary with `value` in [0, 1], `split`, `images`
-        and how it was `measured`, or None), `training`, `licence`, `sha256`, `bytes`, ...
+        `steps`, `parameters` (the trainable ones, those of frozen layers included), `accuracy` (a
+        dictionary with `value` in [0, 1], `split`, `images` and how it was `measured`, or None),
+        `training`, `licence`, `sha256`, `bytes`, ...
 
     Raises:
         ValueError: if there is no such preset, or its description is damaged.

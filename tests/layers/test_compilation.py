@@ -111,11 +111,15 @@ def test_without_a_compiler(monkeypatch):
     import torch
 
     config = pytest.importorskip("torch._inductor.config")
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     layer = LIF()
-    with pytest.raises(RuntimeError, match="needs a C\\+\\+ compiler"):
+    # Not `monkeypatch`, which would take the setting away behind it.
+    with (
+        config.patch({"cpp.cxx": ("no-such-compiler",)}),
+        pytest.raises(RuntimeError, match="needs a C\\+\\+ compiler"),
+    ):
         keras_staa.jit_compile(layer)
+    assert config.cpp.cxx
 
 
 def small_network():

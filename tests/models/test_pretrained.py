@@ -69,7 +69,7 @@ def test_a_folder(kind, preset, model):
 
 
 def test_a_name_of_the_zoo():
-    by_name = models.STAAVGG(weights="cifar10", include_top=False, pooling="avg")
+    by_name = models.STAAVGG(weights="vgg_w32_t2.cifar10", include_top=False, pooling="avg")
     # 32 channels in the first stage, eight times as many in the last.
     assert by_name.output_shape == (None, 256)
 
@@ -148,7 +148,7 @@ def test_other_channels_than_the_presets(shape, preset):
 def test_a_preset_of_another_factory(preset):
     with pytest.raises(ValueError, match="must be a preset of STAAResNet19.*is one of Tiny"):
         models.STAAResNet19(weights=preset)
-    with pytest.raises(ValueError, match="must be a preset of Tiny.*is one of STAAVGG"):
+    with pytest.raises(ValueError, match="must be a preset of Tiny.*is one of STAACompact"):
         Tiny(weights="cifar10")
 
 
