@@ -9,6 +9,8 @@ import pytest
 # which compile each network for seconds, run every test, but in a quick run a part of its cases.
 ONCE = "torch"
 PARTS = {"tensorflow": (4, 0), "jax": (4, 1)}
+# The networks that take longest to compile, which the others stand for in a quick run.
+LARGE = "STAAResNet"
 
 
 def pytest_collection_modifyitems(config, items):
@@ -30,10 +32,11 @@ def part_of_cases(items, size, first):
     """One in `size` of the cases of each test, one at least, spread over what they vary."""
     cases = collections.defaultdict(list)
     for item in items:
-        if not item.get_closest_marker("slow"):
+        if not item.get_closest_marker("slow") and not item.get_closest_marker("heavy"):
             cases[item.nodeid.split("[")[0]].append(item)
     kept = set()
     for found in cases.values():
+        found = [item for item in found if LARGE not in item.nodeid] or found
         count = -(-len(found) // size)
         kept.update(found[(first + i * len(found) // count) % len(found)] for i in range(count))
     return [item for item in items if item in kept]

@@ -58,6 +58,7 @@ def test_from_the_end_of_an_epoch_on(tmp_path):
     assert compared(tmp_path, [(1, 4)], save_freq="epoch") == 2
 
 
+@pytest.mark.heavy
 def test_validation_and_a_last_step_before_it(tmp_path):
     """Killed in the validation: all steps of the epoch are done, and none of the next."""
     options = {"validation_data": (X[:8], Y[:8])}

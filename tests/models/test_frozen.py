@@ -54,6 +54,7 @@ def test_a_frozen_backbone_stands_still_in_fit():
     assert loss[0] < 1e-12
 
 
+@pytest.mark.heavy
 def test_the_loop_that_freezes_every_normalisation():
     model = network()
     norms = [n for n in flatten_layers(model) if isinstance(n, keras.layers.BatchNormalization)]

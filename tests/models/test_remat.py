@@ -28,6 +28,7 @@ def made(architecture, remat, **arguments):
     "architecture",
     ["STAAVGG", *(pytest.param(n, marks=pytest.mark.slow) for n in list(IMAGES)[1:])],
 )
+@pytest.mark.heavy
 def test_training_is_the_same(architecture):
     rng = np.random.default_rng(0)
     x = rng.random((4, *IMAGES[architecture]), "float32")

@@ -53,6 +53,7 @@ def test_loaded_it_answers_the_same(dtype, tolerance, tmp_path):
     assert all(w.dtype == "float32" for w in again.weights)
 
 
+@pytest.mark.heavy
 def test_a_network_of_the_paper_loaded_answers_the_same(tmp_path):
     model = tiny(create=models.STAAResNet19, input_shape=(16, 16, 3), neuron={"threshold": 0.2})
     zoo.save(model, tmp_path / "preset", data_set="noise", class_names=list(CLASSES))
