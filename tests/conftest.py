@@ -8,7 +8,7 @@ import pytest
 # Of the three backends the one that starts fastest. It runs every case of every test; the others,
 # which compile each network for seconds, run every test, but in a quick run a part of its cases.
 ONCE = "torch"
-PARTS = {"tensorflow": (4, 0), "jax": (4, 1)}
+PARTS = {"tensorflow": (6, 0), "jax": (6, 1)}
 # The networks that take longest to compile, which the others stand for in a quick run.
 LARGE = "STAAResNet"
 

@@ -47,6 +47,7 @@ def test_the_same_output_and_gradients(name, training):
 
 
 @needs_compiler
+@pytest.mark.heavy
 def test_a_model_trains_and_meets_partial_batches():
     keras.utils.set_random_seed(0)
     model = keras_staa.jit_compile(keras_staa.STAAVGG(width=8, steps=2, input_shape=(32, 32, 3)))

@@ -65,6 +65,7 @@ def test_the_wrapper_has_the_policy_under_the_quantized_one(source):
 
 
 @pytest.mark.parametrize("remat", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.heavy
 def test_a_quantized_network(remat, tmp_path):
     arguments = {"width": 4, "steps": 2, "input_shape": (16, 16, 3), "classifier_activation": None}
     model, fresh = (keras_staa.STAAVGG(**arguments, remat=remat) for _ in range(2))

@@ -135,6 +135,7 @@ def test_gradients_of_a_tape():
         np.testing.assert_allclose(remat, plain, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.heavy
 def test_frozen_layers_stay():
     model = made("STAAVGG", True)
     frozen = model.get_layer("stage2_1_conv")

@@ -69,6 +69,7 @@ def test_images_of_any_size_without_the_top(name, attention):
 
 
 @pytest.mark.parametrize("pooling", ["steps", "avg", "max", "top"])
+@pytest.mark.heavy
 def test_one_network_for_images_of_several_sizes(pooling):
     top = {"include_top": True} if pooling == "top" else {"include_top": False, "pooling": pooling}
     shapes = (32, 32, 3), (40, 56, 3)
