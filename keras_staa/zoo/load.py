@@ -84,7 +84,7 @@ def load(name_or_folder, classes=None, include_top=True, weights=True, dtype=Non
     >>> model.output_shape
     (None, 5)
     >>> load("cifar10", include_top=False, pooling="steps").output_shape
-    (None, 1, 1, 256)
+    (None, 3, 3, 256)
     """
     folder = presets.find(name_or_folder)
     architecture = presets.read(folder).architecture
