@@ -6,7 +6,8 @@ import keras
 import pytest
 
 # Of the three backends the one that starts fastest. It runs every case of every test; the others,
-# which compile each network for seconds, run every test, but in a quick run a part of its cases.
+# which compile each network for seconds, run in a quick run a part of the cases of each test, and
+# none of a test that is marked as heavy.
 ONCE = "torch"
 PARTS = {"tensorflow": (6, 0), "jax": (6, 1)}
 # The networks that take longest to compile, which the others stand for in a quick run.
