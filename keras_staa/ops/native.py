@@ -35,6 +35,12 @@ def convolution(images, kernel, strides=(1, 1), padding="valid", dilation_rate=(
     >>> tuple(y.shape)
     (1, 5, 5, 4)
     """
+    strided = max(strides) > 1 and tuple(kernel.shape[:2]) == (1, 1)
+    if strided and keras.backend.backend() != "jax":
+        # oneDNN's own way to stride one place writes beyond its buffer in the gradient of the
+        # kernel where there are few channels: wrong values, crashes, and loops without end.
+        images = ops.convert_to_tensor(images)[:, :: strides[0], :: strides[1]]
+        strides = (1, 1)
     if keras.backend.backend() == "torch":
         return _torch_convolution(images, kernel, strides, padding, dilation_rate)
     return ops.conv(images, kernel, strides, padding, "channels_last", dilation_rate)
@@ -56,10 +62,6 @@ def _torch_convolution(images, kernel, strides, padding, dilation_rate):
     from torch.nn import functional
 
     images, kernel = ops.convert_to_tensor(images), ops.convert_to_tensor(kernel)
-    if tuple(kernel.shape[:2]) == (1, 1):
-        # oneDNN's own way to stride one place writes beyond its buffer in the gradient of the
-        # kernel where there are few channels: wrong values, crashes, and loops without end.
-        images, strides = images[:, :: strides[0], :: strides[1]], (1, 1)
     x, pads = images.permute(0, 3, 1, 2), [0, 0]
     if padding == "same":
         totals = [

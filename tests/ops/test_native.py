@@ -79,7 +79,7 @@ for _ in range(20):
 
 
 def test_the_gradient_of_few_channels_and_a_strided_place_is_right():
-    """oneDNN, as PyTorch calls it, gives wrong values here, crashes or never returns."""
+    """oneDNN by itself, on PyTorch and TensorFlow: wrong values, crashes and loops without end."""
     root = pathlib.Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", STRIDED], cwd=root, check=True, timeout=100)
 
