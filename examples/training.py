@@ -99,10 +99,9 @@ def publish(model, args, test, *, data_set, class_names, split, unit, **training
     read_out = {"step_logits": False, "classifier_activation": "softmax"}
     network = keras_staa.models.FACTORIES[name](**{**recorded, "weights": None, **read_out})
     network.set_weights(model.get_weights())
-    script = f"examples/{pathlib.Path(sys.argv[0]).name}"
-    places = ("out", "data", "data_dir", "cache_dir", "npz", "weights")
+    places = ("out", "data", "data_dir", "cache_dir", "npz", "weights", "teacher")
     training = {
-        "command": " ".join(["python", script, *_portable(sys.argv[1:])]),
+        "command": command(),
         "backend": f"{keras.backend.backend()}, Keras {keras.__version__}",
         **{k: v for k, v in vars(args).items() if k not in places},
         "reported_epoch": args.epochs,
@@ -151,8 +150,13 @@ def _whole_history(args):
     return whole
 
 
-def _portable(argv):
+def command():
     """The command line, with placeholders for where this machine keeps its files."""
+    script = f"examples/{pathlib.Path(sys.argv[0]).name}"
+    return " ".join(["python", script, *_portable(sys.argv[1:])])
+
+
+def _portable(argv):
     places = {
         "--out": "OUT",
         "--data": "DATA",
@@ -160,6 +164,7 @@ def _portable(argv):
         "--npz": "FILE",
         "--cache-dir": "CACHE",
         "--weights": "START",
+        "--teacher": "TEACHER",
     }
     words = [places.get(before, word) for before, word in zip(["", *argv], argv, strict=False)]
     return [shlex.quote(word) for word in words]
