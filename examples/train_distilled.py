@@ -241,17 +241,18 @@ def main():
     pairs = list(zip(pixels.mean(0).tolist(), pixels.std(0).tolist(), strict=True))
     padded = np.pad(x, ((0, 0), (PAD, PAD), (PAD, PAD), (0, 0)), mode="reflect")
     data = jnp.asarray(padded), jnp.asarray(y, "int32")
+    files = [args.out / f"stage{number}.weights.h5" for number in range(len(args.stages))]
+    done = max((number for number, file in enumerate(files) if file.exists()), default=-1)
     before = None
-    for number, (steps, _, _) in enumerate(args.stages):
-        model = network(args, steps, classes, pairs)
-        if before is not None:
-            transfer(before, model)
-        elif args.architecture == "STAACompact":
-            keras_staa.models.whiten(model, x[:5000] / 255.0)
-        done = args.out / f"stage{number}.weights.h5"
-        if done.exists():
-            model.load_weights(done)
+    for number in range(max(done, 0), len(args.stages)):
+        model = network(args, args.stages[number][0], classes, pairs)
+        if number == done:
+            model.load_weights(files[number])
         else:
+            if before is not None:
+                transfer(before, model)
+            elif args.architecture == "STAACompact":
+                keras_staa.models.whiten(model, x[:5000] / 255.0)
             teacher = args.teacher and keras.saving.load_model(args.teacher / TEACHER)
             train(model, teacher or None, args, number, data)
         before = model

@@ -3,12 +3,13 @@
 import keras
 from keras import ops
 
-from keras_staa import checks
+from keras_staa import checks, serialized
 from keras_staa.layers.global_context import GlobalContext
 from keras_staa.layers.lif import LIF
+from keras_staa.layers.neuron import Neuron
 from keras_staa.layers.position_encoding import KINDS, PositionEncoding
 from keras_staa.layers.step_attention import StepAttention
-from keras_staa.ops import modulate, summaries, with_sizes
+from keras_staa.ops import enriched, summaries, with_sizes
 
 
 @keras.saving.register_keras_serializable("keras_staa")
@@ -120,12 +121,7 @@ class STAA(keras.layers.Layer):
         return inputs, gate, encoding, keep
 
     def call(self, inputs, training=False):
-        inputs, gate, encoding, keep = self.gates(inputs, training)
-        if gate is None:
-            if encoding is None:
-                return inputs
-            gate = ops.ones((1, 1, 1), "float32")
-        return modulate(inputs, gate, encoding, keep)
+        return enriched(*self.gates(inputs, training))
 
     def get_config(self):
         return {
@@ -139,9 +135,81 @@ class STAA(keras.layers.Layer):
         }
 
 
+class _BehindAnAggregator(keras.layers.Layer):
+    """The aggregator `staa` and behind it the neuron that `_neuron` gives."""
+
+    def build(self, input_shape):
+        self.staa.build(input_shape)
+        self._neuron().build(input_shape)
+        self.input_spec = self.staa.input_spec
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def jit(self, enabled=True):
+        """Whether the layer is compiled by itself: see `keras_staa.jit_compile`."""
+        self.staa.jit(enabled)
+        self._neuron().jit(enabled)
+
+    def call(self, inputs, training=False):
+        neuron = self._neuron()
+        inputs = with_sizes(inputs, neuron.input_spec.axes)
+        spikes = neuron.gated(*self.staa.gates(inputs, training))
+        # The neuron may have a dtype of its own.
+        return ops.cast(spikes, inputs.dtype)
+
+
 @keras.saving.register_keras_serializable("keras_staa")
-class STAALIF(keras.layers.Layer):
-    """The aggregator and the neuron behind it: (B, T, H, W, C) currents -> spikes.
+class STAANeuron(_BehindAnAggregator):
+    """The aggregator and any neuron behind it: (B, T, H, W, C) currents -> spikes.
+
+    Args:
+        neuron: a layer of the kind of `keras_staa.layers.Neuron`, or its serialized form.
+        ratio, position, context, steps, bypass_rate, seed: as in `STAA`.
+
+    Raises:
+        ValueError: for an argument outside its range, or a neuron that is none.
+
+    Example:
+
+    >>> from keras_staa.layers import ALIF
+    >>> x = np.random.rand(2, 4, 8, 8, 16).astype("float32")
+    >>> STAANeuron(ALIF())(x).shape == (2, 4, 8, 8, 16)
+    True
+    """
+
+    def __init__(
+        self,
+        neuron,
+        ratio=4,
+        position="axial",
+        context=True,
+        steps=True,
+        bypass_rate=0.1,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        policy = {"dtype": self.dtype_policy}
+        self.staa = STAA(ratio, position, context, steps, bypass_rate, seed, **policy)
+        self.neuron = serialized.make("neuron", neuron, registered=True)
+        if not isinstance(self.neuron, Neuron):
+            raise ValueError(
+                "`neuron` must be a layer of the kind of `keras_staa.layers.Neuron`. "
+                f"Received: neuron={neuron!r}"
+            )
+
+    def _neuron(self):
+        return self.neuron
+
+    def get_config(self):
+        neuron = keras.saving.serialize_keras_object(self.neuron)
+        return {**self.staa.get_config(), **super().get_config(), "neuron": neuron}
+
+
+@keras.saving.register_keras_serializable("keras_staa")
+class STAALIF(_BehindAnAggregator):
+    """The aggregator and the neuron `LIF` behind it: (B, T, H, W, C) currents -> spikes.
 
     The arguments are those of `STAA` and of `LIF`; M and N are learned unless `learn=False`.
 
@@ -174,23 +242,8 @@ class STAALIF(keras.layers.Layer):
         self.staa = STAA(ratio, position, context, steps, bypass_rate, seed, **policy)
         self.lif = LIF(decay, gain, learn, threshold, reset, detach_reset, surrogate, **policy)
 
-    def build(self, input_shape):
-        self.staa.build(input_shape)
-        self.lif.build(input_shape)
-        self.input_spec = self.staa.input_spec
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def jit(self, enabled=True):
-        """Whether the layer is compiled by itself: see `keras_staa.jit_compile`."""
-        self.staa.jit(enabled)
-        self.lif.jit(enabled)
-
-    def call(self, inputs, training=False):
-        inputs = with_sizes(inputs, self.lif.input_spec.axes)
-        inputs, gate, encoding, keep = self.staa.gates(inputs, training)
-        return self.lif.gated(inputs, gate, encoding, keep)
+    def _neuron(self):
+        return self.lif
 
     def get_config(self):
         parts = {**self.staa.get_config(), **self.lif.get_config()}

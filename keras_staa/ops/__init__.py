@@ -1,16 +1,26 @@
 """The mathematics of the neuron and of the aggregator, as functions on tensors."""
 
 from keras_staa.ops.gradient import with_backward
-from keras_staa.ops.lif import lif, neuron
+from keras_staa.ops.leaky import Leaky, lif
+from keras_staa.ops.loop import over_steps
+from keras_staa.ops.neuron import LARGEST_CURRENT, Dynamics, spiking
 from keras_staa.ops.sizes import with_sizes
-from keras_staa.ops.staa import axial_encoding, modulate, scale_of, summaries
+from keras_staa.ops.staa import axial_encoding, enriched, modulate, scale_of, summaries
+from keras_staa.ops.threshold import clip, spike
 
 __all__ = [
+    "LARGEST_CURRENT",
+    "Dynamics",
+    "Leaky",
     "axial_encoding",
+    "clip",
+    "enriched",
     "lif",
     "modulate",
-    "neuron",
+    "over_steps",
     "scale_of",
+    "spike",
+    "spiking",
     "summaries",
     "with_backward",
     "with_sizes",

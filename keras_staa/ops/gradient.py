@@ -36,6 +36,58 @@ def with_backward(forward, backward, compiled=False):
     return _WRAPPERS[keras.backend.backend()](forward, backward, compiled)
 
 
+def pullback(function, tensors, gradients):
+    """The gradients of the inputs of a function, from those of its outputs.
+
+    Args:
+        function: `(*tensors) -> outputs`, a tuple of tensors.
+        tensors: tuple of float32 tensors.
+        gradients: tuple of tensors, in the shapes of the outputs.
+
+    Returns:
+        A tuple of tensors, zeros for an input that no output depends on.
+
+    Example:
+
+    >>> one = keras.ops.ones(())
+    >>> [float(g) for g in pullback(lambda x, y: (2 * x,), (one, one), (one,))]
+    [2.0, 0.0]
+    """
+    return _PULLBACKS[keras.backend.backend()](function, tensors, gradients)
+
+
+def _pullback_jax(function, tensors, gradients):
+    import jax
+
+    return jax.vjp(function, *tensors)[1](tuple(gradients))
+
+
+def _pullback_tensorflow(function, tensors, gradients):
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        outputs = function(*tensors)
+    zero = tf.UnconnectedGradients.ZERO
+    return tuple(tape.gradient(outputs, tensors, list(gradients), unconnected_gradients=zero))
+
+
+def _pullback_torch(function, tensors, gradients):
+    import torch
+
+    with torch.enable_grad():
+        tensors = [t.detach().requires_grad_() for t in tensors]
+        pairs = zip(function(*tensors), gradients, strict=True)
+        pairs = [(output, g) for output, g in pairs if output.requires_grad]
+        if not pairs:
+            return tuple(torch.zeros_like(t) for t in tensors)
+        outputs, gradients = zip(*pairs, strict=True)
+        found = torch.autograd.grad(outputs, tensors, gradients, allow_unused=True)
+    return tuple(
+        torch.zeros_like(t) if g is None else g for t, g in zip(tensors, found, strict=True)
+    )
+
+
 def _jax(forward, backward, compiled):
     import jax
 
@@ -128,3 +180,8 @@ if keras.backend.backend() == "torch":
 
 
 _WRAPPERS = {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}
+_PULLBACKS = {
+    "jax": _pullback_jax,
+    "tensorflow": _pullback_tensorflow,
+    "torch": _pullback_torch,
+}

@@ -192,6 +192,18 @@ def modulate(x, gate, encoding=None, keep=None):
     return x * scale if encoding is None else x * scale + encoding * gate
 
 
+def enriched(x, gate=None, encoding=None, keep=None):
+    """What an aggregator makes of a current: `modulate`, or x where it has nothing to add.
+
+    Args:
+        x, encoding, keep: as in `modulate`.
+        gate: as in `modulate`, or None for 1.
+    """
+    if gate is None and encoding is None:
+        return x
+    return modulate(x, ops.ones((1, 1, 1), "float32") if gate is None else gate, encoding, keep)
+
+
 def scale_of(gate, keep=None):
     """The gate, but 1 in the steps that bypass the aggregator: arguments as in `modulate`."""
     return gate if keep is None else gate * keep[:, :, None] + (1.0 - keep)[:, :, None]

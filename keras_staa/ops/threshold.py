@@ -5,11 +5,14 @@ one loop of comparisons and choices. Where operations run one by one these are s
 and sums of float32 numbers fast.
 """
 
+import functools
 from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
+
+from keras_staa.ops.gradient import with_backward
 
 
 class Threshold(NamedTuple):
@@ -57,6 +60,48 @@ def _by_arithmetic(threshold):
         spikes=lambda s, v: s,
         silent=lambda values, s, v: values * (1.0 - s),
     )
+
+
+def spike(u, surrogate):
+    """1 where u, the potential minus the threshold, is 0 or more, and 0 elsewhere; NaN where u is.
+
+    Args:
+        u: float32 tensor.
+        surrogate: function of u that gives dS/du, the gradient.
+
+    Returns:
+        Spikes, float32.
+
+    Example:
+
+    >>> [float(s) for s in spike(ops.array([-0.5, 0.0]), lambda u: 1.0)]
+    [0.0, 1.0]
+    """
+    make = _spike if is_hashable(surrogate) else _spike.__wrapped__
+    return make(surrogate)(u)
+
+
+@functools.cache
+def _spike(surrogate):
+    def forward(u):
+        return ops.where(u == u, ops.cast(u >= 0, "float32"), u), (u,)
+
+    return with_backward(forward, lambda saved, g: (g * surrogate(saved[0]),))
+
+
+def is_hashable(value):
+    """Whether a value has a hash, with all that it is made of.
+
+    Example:
+
+    >>> is_hashable((1, "a")), is_hashable((1, []))
+    (True, False)
+    """
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def clip(x, low, high):

@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from keras_staa import surrogates
-from keras_staa.ops import inductor, lif, neuron
+from keras_staa.ops import Leaky, inductor, lif, spiking
 from tests import reference
 from tests.gradients import gradients
 
@@ -82,11 +82,18 @@ def test_a_surrogate_of_ones_own():
 
 
 def test_equal_neurons_are_one_function():
-    first, second = (neuron(surrogates.Sigmoid(slope=3.0), 0.5, "soft") for _ in range(2))
+    def made(surrogate, reset="soft", kind=Leaky):
+        return spiking(kind(surrogate, 0.5, reset))
+
+    class Other(Leaky):
+        pass
+
+    first, second = (made(surrogates.Sigmoid(slope=3.0)) for _ in range(2))
     assert first is second
-    assert neuron(surrogates.Sigmoid(slope=2.0), 0.5, "soft") is not first
-    assert neuron(surrogates.Arctan(slope=3.0), 0.5, "soft") is not first
-    assert neuron(surrogates.Sigmoid(slope=3.0), 0.5, "hard") is not first
+    assert made(surrogates.Sigmoid(slope=2.0)) is not first
+    assert made(surrogates.Arctan(slope=3.0)) is not first
+    assert made(surrogates.Sigmoid(slope=3.0), "hard") is not first
+    assert made(surrogates.Sigmoid(slope=3.0), kind=Other) is not first
 
 
 def test_a_surrogate_that_has_no_hash():
@@ -105,7 +112,7 @@ def test_a_surrogate_that_has_no_hash():
 def formed(shape, form, reset, how):
     """A neuron in one of its forms as a function of arrays, by itself or made one program."""
     fixed = form == "fixed"
-    call = neuron(surrogates.Sigmoid(), 1.0, reset, True, (0.5, 1.0) if fixed else None)
+    call = spiking(Leaky(surrogates.Sigmoid(), 1.0, reset), (0.5, 1.0) if fixed else None)
     call = COMPILERS[keras.backend.backend()](call) if how == "compiled" else call
     gains = (*shape[:2], shape[-1]) if form == "gated" else shape[-1:]
     coefficients = [] if fixed else [np.full(shape[-1], 0.5), np.ones(gains)]

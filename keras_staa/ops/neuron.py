@@ -1,8 +1,11 @@
-"""Leaky integrate-and-fire dynamics with one hand-written gradient round the whole loop."""
+"""Neurons with one hand-written gradient around the loop over time.
+
+What happens at the threshold is a `Dynamics`; the loop, its gradient, the gates of the aggregator
+and compilation are here, for every neuron whose potential is linear in the one before and in the
+current.
+"""
 
 import functools
-import numbers
-from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 import keras
@@ -10,7 +13,7 @@ from keras import ops
 
 from keras_staa.ops.gradient import with_backward
 from keras_staa.ops.sums import batch_sum, row_sum
-from keras_staa.ops.threshold import against, clip
+from keras_staa.ops.threshold import clip, is_hashable
 
 # Above this many steps the loop rolls into `ops.scan`: an unrolled loop is faster to run and takes
 # less memory, but XLA takes 25 s to compile 64 steps of it.
@@ -21,57 +24,28 @@ UNROLLED_STEPS = 16
 LARGEST_CURRENT = 1e30
 
 
-def lif(current, decay, gain, surrogate, threshold=1.0, reset="hard", detach_reset=True):
-    """Integrate currents over time and emit spikes (the paper's neuron equations).
+class Dynamics:
+    """What a neuron with `V[t] = decay * H[t-1] + gain * I[t]` does at its threshold.
 
-    `V[t] = decay * H[t-1] + gain * I[t]`, `S[t] = 1 where V[t] >= threshold else 0`,
-    `H[t] = V[t] * (1 - S[t])` (hard reset) or `V[t] - threshold * S[t]` (soft reset), `H[-1] = 0`.
-
-    Only the current is kept for the gradient, which runs through the steps again: memory does not
-    grow by one membrane potential a step. The potential is float32 whatever the current's dtype.
-
-    Args:
-        current: tensor (B, T, ...), the input current I. T must be static.
-        decay: the M of the paper: a number, or a float32 tensor (C,) or (), C the size of the last
-            axis (1 where there is none besides B and T).
-        gain: the N of the paper, a number or a tensor like `decay`.
-        surrogate: function of `V - threshold` that gives dS/dV.
-        threshold: positive float.
-        reset: `"hard"` or `"soft"`.
-        detach_reset: whether the gradient skips the path through the spike in the reset.
-
-    Returns:
-        Spikes, of the shape and dtype of `current`: exactly 0 or 1, but NaN once a current was NaN.
-        Infinite currents count as very large ones.
-
-    Raises:
-        ValueError: for a coefficient of another shape.
-
-    Example:
-
-    >>> from keras_staa import surrogates
-    >>> spikes = lif(ops.ones((1, 4)) * 0.8, 0.5, 1.0, surrogates.Rectangular())
-    >>> spikes.shape[1], [float(s) for s in spikes[0]]
-    (4, [0.0, 1.0, 0.0, 1.0])
+    A subclass gives four functions of float32 tensors of one time step, or of all of them. Make it
+    hashable, as a frozen dataclass or a named tuple is: equal dynamics are compiled once.
     """
-    current = ops.convert_to_tensor(current)
-    pair = {"decay": decay, "gain": gain}
-    if all(isinstance(value, numbers.Real) for value in pair.values()):
-        constants = tuple(float(value) for value in pair.values())
-        return neuron(surrogate, threshold, reset, detach_reset, constants)(current)
-    channels = current.shape[-1] if len(current.shape) > 2 else 1
-    pair = [_of_channels(name, value, channels) for name, value in pair.items()]
-    return neuron(surrogate, threshold, reset, detach_reset)(current, *pair)
 
+    def fired(self, v):
+        """1 where the potential reaches the threshold, 0 where not, as the others take it."""
+        raise NotImplementedError
 
-def _of_channels(name, value, channels):
-    value = ops.convert_to_tensor(value, "float32")
-    if tuple(value.shape) not in ((), (channels,)):
-        raise ValueError(
-            f"`{name}` must be a number or a tensor of shape ({channels},), the size of the "
-            f"current's last axis. Received: a tensor of shape {tuple(value.shape)}"
-        )
-    return ops.broadcast_to(value, (channels,))
+    def spikes(self, v, s):
+        """The spikes, which are NaN where the potential is; `s` is what `fired` gave for `v`."""
+        raise NotImplementedError
+
+    def after(self, v, s):
+        """H, the potential after the reset."""
+        raise NotImplementedError
+
+    def potential_gradient(self, g, dh, v, s):
+        """dV from the gradients of the spikes and of H, which is None in the last step."""
+        raise NotImplementedError
 
 
 class _Inputs(NamedTuple):
@@ -108,15 +82,13 @@ class _Inputs(NamedTuple):
         return self.gain[:, :, None, None, :] if self.gated else self.gain
 
 
-def neuron(
-    surrogate, threshold=1.0, reset="hard", detach_reset=True, constants=None, compiled=False
-):
-    """The function behind `lif`, made once and called often, as compilers want it.
+def spiking(dynamics, constants=None, compiled=False):
+    """The function of a neuron, made once and called often, as compilers want it.
 
     Equal arguments give the same function, so that equal layers are compiled once.
 
     Args:
-        surrogate, threshold, reset, detach_reset: as in `lif`.
+        dynamics: a `Dynamics`.
         constants: (decay, gain), two floats, or None where they are tensors.
         compiled: as in `with_backward`.
 
@@ -126,20 +98,13 @@ def neuron(
         gates of the aggregator make it; `encoding` (T, H, W, C) is added to the current in the
         steps where `keep`, float32 (B, T), is 1 and not 0, and has no gradient in `keep`.
     """
-    make = _neuron if isinstance(surrogate, Hashable) else _neuron.__wrapped__
-    return make(surrogate, threshold, reset, detach_reset, constants, compiled)
+    make = _spiking if is_hashable(dynamics) else _spiking.__wrapped__
+    return make(dynamics, constants, compiled)
 
 
 @functools.cache
-def _neuron(surrogate, threshold, reset, detach_reset, constants, compiled):
-    soft = reset == "soft"
+def _spiking(dynamics, constants, compiled):
     fixed = constants is not None
-
-    at = against(threshold)
-
-    def after(v, s):
-        """H, the potential after the reset."""
-        return v - threshold * s if soft else at.silent(v, s, v)
 
     def unrolled(a):
         """V[t] and where it fires, one step after the other."""
@@ -147,16 +112,16 @@ def _neuron(surrogate, threshold, reset, detach_reset, constants, compiled):
         for t in range(a.steps):
             v = _times(a.gain_at(t), a.encoded(t))
             v = v if h is None else v + _times(a.decay, h)
-            s = at.fired(v)
+            s = dynamics.fired(v)
             yield v, s
-            h = after(v, s) if t + 1 < a.steps else None
+            h = dynamics.after(v, s) if t + 1 < a.steps else None
 
     def rolled(a):
         """V of all steps, time first."""
 
         def step(h, y):
             v = y + _times(a.decay, h)
-            return after(v, at.fired(v)), v
+            return dynamics.after(v, dynamics.fired(v)), v
 
         driven = _swap_time(_times(a.all_gains(), a.all_encoded()))
         return ops.scan(step, _zeros_like_step(a.current), driven)[1]
@@ -165,27 +130,16 @@ def _neuron(surrogate, threshold, reset, detach_reset, constants, compiled):
         dtype = a.current.dtype
         if a.steps > UNROLLED_STEPS:
             v = rolled(a)
-            return _swap_time(ops.cast(at.spikes(at.fired(v), v), dtype))
-        return ops.stack([ops.cast(at.spikes(s, v), dtype) for v, s in unrolled(a)], axis=1)
-
-    def potential_gradient(g, dh, v, s):
-        """dV[t] from the gradients of S[t] and of H[t]."""
-        slope = surrogate(v - threshold)
-        dv = ops.cast(g, "float32") * slope
-        if dh is None:
-            return dv
-        if detach_reset:
-            return dv + (dh if soft else at.silent(dh, s, v))
-        passed = 1.0 if soft else 1.0 - s
-        return dv + dh * (passed - (threshold if soft else v) * slope)
+            return _swap_time(ops.cast(dynamics.spikes(v, dynamics.fired(v)), dtype))
+        return ops.stack([ops.cast(dynamics.spikes(v, s), dtype) for v, s in unrolled(a)], axis=1)
 
     def unrolled_backward(a, g):
         """dV of all steps, and what dM is the sum of, already summed over the steps."""
         vs, dvs, dm, dh = list(unrolled(a)), [None] * a.steps, None, None
         for t in reversed(range(a.steps)):
-            dvs[t] = potential_gradient(g[:, t], dh, *vs[t])
+            dvs[t] = dynamics.potential_gradient(g[:, t], dh, *vs[t])
             if t and not fixed:
-                product = dvs[t] * after(*vs[t - 1])
+                product = dvs[t] * dynamics.after(*vs[t - 1])
                 dm = product if dm is None else dm + product
             dh = _times(a.decay, dvs[t]) if t else None
         return dvs, dm
@@ -195,11 +149,13 @@ def _neuron(surrogate, threshold, reset, detach_reset, constants, compiled):
 
         def step(dh, inputs):
             g, v = inputs
-            dv = potential_gradient(g, dh, v, at.fired(v))
+            dv = dynamics.potential_gradient(g, dh, v, dynamics.fired(v))
             return _times(a.decay, dv), dv
 
         dvs = ops.scan(step, _zeros_like_step(a.current), (_swap_time(g), vs), reverse=True)[1]
-        return dvs, None if fixed else dvs[1:] * after(vs[:-1], at.fired(vs[:-1]))
+        if fixed:
+            return dvs, None
+        return dvs, dvs[1:] * dynamics.after(vs[:-1], dynamics.fired(vs[:-1]))
 
     def backward(a, g):
         many = a.steps > UNROLLED_STEPS
