@@ -30,7 +30,7 @@ class ALIF(Neuron):
 
     >>> layer = ALIF(decay=0.5, adaptation_decay=0.5, strength=2.0)
     >>> [int(s) for s in layer(np.full((1, 6), 1.2, "float32"))[0]]
-    [1, 0, 1, 0, 0, 1]
+    [1, 0, 1, 0, 1, 0]
 
     Source: Bellec, Salaj, Subramoney, Legenstein and Maass, NeurIPS 2018,
     https://arxiv.org/abs/1803.09574; their factor of the current is part of I here.

@@ -20,6 +20,14 @@ class LinearNeuron(Neuron):
         reset: `"hard"` (to 0) or `"soft"` (by the threshold).
         detach_reset: whether the gradient skips the path through the spike in the reset.
         surrogate: as in `Neuron`.
+
+    Example:
+
+    >>> class Slow(LinearNeuron):
+    ...     def coefficients(self):
+    ...         return 0.9, 0.5
+    >>> [int(s) for s in Slow()(np.full((1, 4), 1.0, "float32"))[0]]
+    [0, 0, 1, 0]
     """
 
     def __init__(

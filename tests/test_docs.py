@@ -1,0 +1,63 @@
+"""The code that the pages of docs/ show runs, one block after the other."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+
+from tests.layers.support import assert_near, layer_gradients, randomise
+from tests.real import ROOT
+
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def neurons():
+    names = {}
+    for block in BLOCK.findall((ROOT / "docs" / "neurons.md").read_text("utf-8")):
+        exec(compile(block, "docs/neurons.md", "exec"), names)
+    yield names
+    keras.saving.get_custom_objects().pop("my_package>Resting")
+
+
+def test_the_stream_gives_the_spikes_of_a_call(neurons):
+    whole = neurons["neuron"](neurons["currents"])
+    last = keras.ops.convert_to_numpy(whole)[:, -1]
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(neurons["spikes"]), last)
+
+
+def test_the_network_has_the_neuron_behind_every_aggregator(neurons):
+    found = [x for x in neurons["model"].layers if isinstance(x, neurons["Resting"])]
+    assert len(found) == 10
+
+
+def test_the_neuron_learns_its_rest(neurons):
+    """Two steps of one value, by hand: d/drest of `rest + 0.5 * (state - rest) + drive`."""
+    layer = neurons["Resting"](surrogate=lambda u: 1.0 + 0.0 * u, threshold=2.0)
+    layer.build((None, 2, 1))
+    x, g = np.full((1, 2, 1), 0.5, "float32"), np.array([[[0.0], [1.0]]], "float32")
+    spikes, dx, (drest,) = layer_gradients(layer, x, g)
+    assert not spikes.any()
+    # v0 = 0.5 r + 0.5; h0 = v0 - 2 s0; v1 = 0.5 r + 0.5 h0 + 0.5, and ds0 = dv0.
+    np.testing.assert_allclose(dx[0, :, 0], [0.5 * (1 - 2), 1.0], rtol=1e-6)
+    np.testing.assert_allclose(drest, [0.5 + 0.5 * (1 - 2) * 0.5], rtol=1e-6)
+
+
+def test_the_layer_of_the_page_is_aggregator_and_neuron(neurons):
+    x = np.random.default_rng(0).normal(0.5, 1, (2, 4, 3, 3, 4)).astype("float32")
+    layer = neurons["STAANeuron"](neurons["Resting"](surrogate="sigmoid"))
+    layer.build((None, *x.shape[1:]))
+    randomise(layer)
+    _, dx, _ = layer_gradients(layer, x, np.ones_like(x))
+    again = type(layer).from_config(layer.get_config())
+    again.build((None, *x.shape[1:]))
+    again.set_weights(layer.get_weights())
+    assert_near(layer_gradients(again, x, np.ones_like(x))[1], dx, 1e-6)
+
+
+def test_a_slow_neuron(neurons):
+    x = np.full((1, 3, 1), 4.0, "float32")
+    spikes = keras.ops.convert_to_numpy(neurons["Slow"]()(x))
+    # V = 0.4, 0.76, 1.084.
+    np.testing.assert_array_equal(spikes[0, :, 0], [0, 0, 1])
