@@ -199,15 +199,16 @@ def train(model, teacher, args, number, data):
     rates = rates_of(epochs, batches, peak)
     if args.timing:
         epochs, rates = 3, rates_of(3, batches, peak)
-    rows = []
+    rows, before = [], sum(epochs for _, epochs, _ in args.stages[:number])
     for epoch in range(epochs):
         start = time.perf_counter()
         key = jax.random.fold_in(jax.random.key(args.seed), 1000 * number + epoch)
         state, figures = run(state, key, rates[epoch], images, labels, taught)
         loss, accuracy = map(float, figures)
         seconds = time.perf_counter() - start
-        rows.append([number, steps, epoch, f"{loss:.5f}", f"{accuracy:.5f}", f"{seconds:.2f}"])
-        print("stage {} T={} epoch {} loss {} accuracy {} {} s".format(*rows[-1]), flush=True)
+        figures = [f"{loss:.5f}", f"{accuracy:.5f}", f"{seconds:.2f}"]
+        rows.append([before + epoch, number, steps, *figures])
+        print("epoch {} stage {} T={} loss {} accuracy {} {} s".format(*rows[-1]), flush=True)
     if args.timing:
         return
     for variables, values in (
@@ -223,7 +224,7 @@ def train(model, teacher, args, number, data):
     with open(args.out / "history.csv", "a", newline="") as file:
         writer = csv.writer(file)
         if new:
-            writer.writerow(["stage", "steps", "epoch", "loss", "accuracy", "seconds"])
+            writer.writerow(["epoch", "stage", "steps", "loss", "accuracy", "seconds"])
         writer.writerows(rows)
     draft = args.out / f"draft{number}.weights.h5"
     model.save_weights(draft)

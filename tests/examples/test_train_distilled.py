@@ -106,7 +106,7 @@ def test_a_teacher_and_its_student(tmp_path):
     written = [path.read_bytes() for path in weights]
     with open(tmp_path / "student" / "history.csv") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["steps"], row["epoch"]) for row in rows] == [("1", "0"), ("1", "1"), ("2", "0")]
+    assert [(row["steps"], row["epoch"]) for row in rows] == [("1", "0"), ("1", "1"), ("2", "2")]
     # The same command, with test images, trains nothing again and writes the preset.
     run("--npz", tmp_path / "all.npz", *student)
     assert [path.read_bytes() for path in weights] == written
