@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_staa import checks
+from keras_staa.data.batches import EpochBatches
 
 
 def arrays(
@@ -65,45 +66,13 @@ def arrays(
     )
 
 
-class Arrays(keras.utils.PyDataset):
+class Arrays(EpochBatches):
     """Batches of arrays. Made by `arrays`."""
 
-    def __init__(self, parts, count, *, batch_size, shuffle, seed, drop_remainder):
-        super().__init__()
+    def __init__(self, parts, samples, **batches):
+        super().__init__(samples, **batches)
         self._parts = parts
-        self._count = count
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.seed = seed
-        self.drop_remainder = drop_remainder
-        self._epoch = 0
-        self._last_order = None
-
-    def __len__(self):
-        whole, rest = divmod(self._count, self.batch_size)
-        return whole + (rest > 0 and not self.drop_remainder)
 
     def __getitem__(self, index):
-        if not 0 <= index < len(self):
-            raise IndexError(f"`index` must be in [0, {len(self)}). Received: index={index}")
-        taken = self._order()[index * self.batch_size : (index + 1) * self.batch_size]
+        taken = self.places(index)
         return keras.tree.map_structure(lambda part: part[taken], self._parts, none_is_leaf=False)
-
-    def _order(self):
-        if not self.shuffle:
-            return np.arange(self._count)
-        epoch, last = self._epoch, self._last_order
-        if last is None or last[0] != epoch:
-            order = np.random.default_rng((self.seed, epoch)).permutation(self._count)
-            # At once, since several threads may ask for batches.
-            self._last_order = last = (epoch, order)
-        return last[1]
-
-    def set_epoch(self, epoch):
-        """Makes the next pass that of an epoch of `fit`, counted from 0."""
-        # `fit` calls `on_epoch_end` once before the first one.
-        self._epoch = epoch + 1
-
-    def on_epoch_end(self):
-        """Makes the next pass over the data another one; `fit` calls it."""
-        self._epoch += 1

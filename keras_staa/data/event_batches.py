@@ -5,16 +5,16 @@ import dataclasses
 import hashlib
 import math
 
-import keras
 import numpy as np
 
 from keras_staa.data import event_augment
+from keras_staa.data.batches import EpochBatches
 
 # Counts up to this many bytes are kept in memory.
 _MEMORY = 2**30
 
 
-class Frames(keras.utils.PyDataset):
+class Frames(EpochBatches):
     """Batches of frames. Made by `events`.
 
     A batch is float32 `(batch, steps, height, width, 2)` with int32 labels `(batch,)`, or float32
@@ -37,35 +37,19 @@ class Frames(keras.utils.PyDataset):
     ```
     """
 
-    def __init__(
-        self,
-        cache,
-        classes,
-        description,
-        *,
-        batch_size,
-        augment,
-        shuffle,
-        seed,
-        one_hot,
-        normalize,
-        drop_remainder,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
+    # An epoch's other draws have the places of its batches, from 1 on.
+    order_key = (0,)
+
+    def __init__(self, cache, classes, description, *, augment, one_hot, normalize, **batches):
+        super().__init__(len(cache.labels), **batches)
         self.cache = cache
         self.classes = list(classes)
         self.sensor_size = cache.sensor_size
         self.fingerprint = description["split_fingerprint"]
         self.description = description
-        self.batch_size = batch_size
         self.augment = augment
-        self.shuffle = shuffle
-        self.seed = seed
         self.one_hot = one_hot
         self.normalize = normalize
-        self.drop_remainder = drop_remainder
-        self._epoch = 0
         self._load()
 
     def _load(self):
@@ -83,14 +67,8 @@ class Frames(keras.utils.PyDataset):
         self.__dict__.update(state)
         self._load()
 
-    def __len__(self):
-        whole, rest = divmod(len(self.cache.labels), self.batch_size)
-        return whole + (rest > 0 and not self.drop_remainder)
-
     def __getitem__(self, index):
-        if not 0 <= index < len(self):
-            raise IndexError(f"`index` must be in [0, {len(self)}). Received: index={index}")
-        taken = self._order()[index * self.batch_size : (index + 1) * self.batch_size]
+        taken = self.places(index)
         if self._counts is None:
             frames = np.empty((len(taken), *self.cache.shape), self.cache.dtype)
             self.cache.read(taken, frames)
@@ -147,21 +125,6 @@ class Frames(keras.utils.PyDataset):
             "samples": len(indices),
             "split_fingerprint": part.fingerprint,
         }
-        part._epoch = 0
+        part._samples, part._epoch, part._last_order = len(indices), 0, None
         part._load()
         return part
-
-    def _order(self):
-        count = len(self.cache.labels)
-        if not self.shuffle:
-            return np.arange(count)
-        return np.random.default_rng((self.seed, self._epoch, 0)).permutation(count)
-
-    def set_epoch(self, epoch):
-        """Makes the next pass that of an epoch of `fit`, counted from 0."""
-        # `fit` calls `on_epoch_end` once before the first one.
-        self._epoch = epoch + 1
-
-    def on_epoch_end(self):
-        """Makes the next pass over the data another one; `fit` calls it."""
-        self._epoch += 1

@@ -1,7 +1,6 @@
 """AEDAT recordings: versions 1.0 and 2.0, and the way to the versions 3.1 and 4."""
 
 import functools
-import os
 import re
 
 import numpy as np
@@ -65,10 +64,8 @@ def source(path, events):
             shared.reject(path, wanted, repr(first[:32]))
         sensor_size, columns = _camera(path, _header(path, file, version), version)
         start = file.tell()
-    words, size = _WORDS[version], os.path.getsize(path) - start
-    if size % words.itemsize:
-        wanted = f"have {words.itemsize} bytes for each event after its header; it is truncated"
-        shared.reject(path, wanted, f"{size} bytes, {size % words.itemsize} too many")
+    words = _WORDS[version]
+    shared.whole_records(path, start, words.itemsize)
     return shared.Source(sensor_size, _blocks(path, start, words, columns, events))
 
 

@@ -1,7 +1,5 @@
 """Prophesee's recordings (.dat) of eight bytes an event; jAER's of that name are AEDAT 1.0."""
 
-import os
-
 import numpy as np
 
 from keras_staa.data.formats import aedat, prophesee
@@ -40,10 +38,7 @@ def source(path, events):
     version = fields.get("version", "0")
     if not version.isdecimal() or len(version) > 3:
         shared.reject(path, "have a number as Version", repr(version))
-    size = os.path.getsize(path) - start
-    if size % _EVENT.itemsize:
-        wanted = f"have {_EVENT.itemsize} bytes for each event after its header; it is truncated"
-        shared.reject(path, wanted, f"{size} bytes, {size % _EVENT.itemsize} too many")
+    shared.whole_records(path, start, _EVENT.itemsize)
     shifts = _NEW if int(version) >= 2 else _OLD
     return shared.Source(prophesee.sensor_size(fields), _blocks(path, start, shifts, events))
 

@@ -1,6 +1,7 @@
 """What every reader gives, and how it refuses a file."""
 
 import dataclasses
+import os
 import typing
 
 import numpy as np
@@ -76,3 +77,22 @@ class Rejected(ValueError):
 def reject(path, allowed, received):
     """Raise the error of a file that is not as it must be."""
     raise Rejected(f"{path} must {allowed}. Received: {received}")
+
+
+def whole_records(path, start, size, what="event after its header", otherwise=""):
+    """Check that a file does not end within a record.
+
+    Args:
+        path: path of the file.
+        start: where its records start, in bytes.
+        size: bytes of a record.
+        what: of which a record is, for the error.
+        otherwise: what the file may be besides truncated, for the error.
+
+    Raises:
+        ValueError: if it does.
+    """
+    found = os.path.getsize(path) - start
+    if found % size:
+        wanted = f"have {size} bytes for each {what}; it is truncated{otherwise}"
+        reject(path, wanted, f"{found} bytes, {found % size} too many")

@@ -1,7 +1,5 @@
 """N-MNIST and N-Caltech101 recordings (.bin): five bytes an event."""
 
-import os
-
 import numpy as np
 
 from keras_staa.data.formats import events as shared
@@ -27,10 +25,7 @@ def source(path, events):
     Raises:
         ValueError: if the file ends within an event.
     """
-    size = os.path.getsize(path)
-    if size % _BYTES:
-        wanted = f"have {_BYTES} bytes for each event; it is truncated or no N-MNIST recording"
-        shared.reject(path, wanted, f"{size} bytes, {size % _BYTES} too many")
+    shared.whole_records(path, 0, _BYTES, "event", " or no N-MNIST recording")
     return shared.Source(SENSOR_SIZE, _blocks(path, events), fixed=False, bits=_BITS)
 
 

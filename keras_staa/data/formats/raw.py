@@ -4,8 +4,6 @@ Most words change the state of the decoder: its time, row or column. A block of 
 once: at each word, a part of the state is what the last word that sets it left there.
 """
 
-import os
-
 import numpy as np
 
 from keras_staa.data.formats import events as shared
@@ -44,10 +42,7 @@ def source(path, events):
         start = file.tell()
     blocks, words = (_evt2, "<u4") if _version(path, fields) == "2.0" else (_evt3, "<u2")
     words = np.dtype(words)
-    size = os.path.getsize(path) - start
-    if size % words.itemsize:
-        wanted = f"have {words.itemsize} bytes for each word after its header; it is truncated"
-        shared.reject(path, wanted, f"{size} bytes, {size % words.itemsize} too many")
+    shared.whole_records(path, start, words.itemsize, "word after its header")
     return shared.Source(prophesee.sensor_size(fields), blocks(path, start, words, events))
 
 
