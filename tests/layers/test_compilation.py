@@ -50,9 +50,18 @@ def test_the_same_output_and_gradients(name, training):
 @pytest.mark.heavy
 def test_a_model_trains_and_meets_partial_batches():
     keras.utils.set_random_seed(0)
-    model = keras_staa.jit_compile(keras_staa.STAAVGG(width=8, steps=2, input_shape=(32, 32, 3)))
+    model = keras.Sequential(
+        [
+            keras.Input((2, 4, 4, 8)),
+            STAALIF(surrogate="sigmoid"),
+            STAALIF(surrogate="sigmoid"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(5, activation="softmax"),
+        ]
+    )
+    keras_staa.jit_compile(model)
     model.compile("sgd", "sparse_categorical_crossentropy")
-    x, y = np.random.default_rng(0).random((5, 32, 32, 3), "float32"), np.arange(5)
+    x, y = np.random.default_rng(0).random((5, 2, 4, 4, 8), "float32"), np.arange(5)
     before = model.get_weights()
     history = model.fit(x, y, batch_size=3, epochs=2, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
@@ -103,7 +112,7 @@ def test_neurons_inside_of_a_layer_of_ones_own_are_found():
 
 
 def test_a_model_without_neurons():
-    with pytest.raises(ValueError, match="`model` must have a LIF"):
+    with pytest.raises(ValueError, match="`model` must have a neuron"):
         keras_staa.jit_compile(keras.Sequential([keras.layers.Dense(2)]))
 
 
