@@ -60,8 +60,8 @@ class LIF(LinearNeuron):
     def build(self, input_shape):
         super().build(input_shape)
         if self.learn:
-            self.decay_weight = self.add_coefficient("decay", self.decay, input_shape)
-            self.gain_weight = self.add_coefficient("gain", self.gain, input_shape)
+            self.decay_weight = self.add_coefficient("decay", self.decay, input_shape, "learn")
+            self.gain_weight = self.add_coefficient("gain", self.gain, input_shape, "learn")
 
     def coefficients(self):
         if not self.learn:

@@ -53,7 +53,7 @@ class Neuron(keras.layers.Layer):
         checks.input_shape(self, input_shape, "bT...")
         self.input_spec = keras.layers.InputSpec(ndim=len(input_shape), axes={1: input_shape[1]})
 
-    def add_coefficient(self, name, value, input_shape=None):
+    def add_coefficient(self, name, value, input_shape=None, argument=None):
         """Add a trainable weight: call it in `build`, behind `super().build(input_shape)`.
 
         Args:
@@ -61,6 +61,7 @@ class Neuron(keras.layers.Layer):
             value: float, its start value.
             input_shape: None for one value for the layer; the shape of the input for one value a
                 channel, the last axis.
+            argument: the layer's argument that asks for it, named where there is no such axis.
 
         Returns:
             A float32 variable of shape () or (C,).
@@ -70,8 +71,9 @@ class Neuron(keras.layers.Layer):
             shape = (input_shape[-1] if len(input_shape) > 2 else 1,)
             if None in shape:
                 raise ValueError(
-                    f"Input of layer '{self.name}' must have a static last axis, because each "
-                    f"channel has its own `{name}`. Received: input_shape={input_shape}"
+                    f"Input of layer '{self.name}' must have a static last axis, because "
+                    f"`{argument or name}` gives each channel its own values. "
+                    f"Received: input_shape={input_shape}"
                 )
             if len(input_shape) > 2:
                 self.input_spec.axes[-1] = shape[0]

@@ -269,7 +269,7 @@ ERRORS = {
     ),
     "channels": (
         lambda: Learned().build((None, 4, None)),
-        "must have a static last axis, because each channel has its own `rate`",
+        "must have a static last axis, because `rate` gives each channel its own",
     ),
 }
 
