@@ -92,9 +92,7 @@ def arguments():
         "neuron": {"surrogate": "triangular", "threshold": 0.5},
     }
     parser = training.parser(__doc__.split("\n")[0], **defaults)
-    parser.add_argument("--npz", required=True, help="file of images and labels")
-    parser.add_argument("--data-set", default="cifar10")
-    parser.add_argument("--data-dir", help="folder with prepared TFDS data sets, for class names")
+    training.image_arguments(parser)
     parser.add_argument("--shift-rate", type=float, default=64.0, help="of BN shifts, a factor")
     parser.add_argument(
         "--read-out-rate", type=float, default=0.1, help="of the read-out, a factor"
@@ -119,10 +117,9 @@ def main():
     x, y, x_test, y_test = arrays(args)
     classes = int(y.max()) + 1
     train = Batches(x, keras.utils.to_categorical(y, classes), args.batch_size, args.seed)
-    pixels = x.reshape(-1, 3) / 255.0
-    pairs = list(zip(pixels.mean(0).tolist(), pixels.std(0).tolist(), strict=True))
     model = training.network(
-        args, {"normalization": pairs, "classes": classes, "steps": args.steps}
+        args,
+        {"normalization": training.channel_statistics(x), "classes": classes, "steps": args.steps},
     )
     if not args.weights:
         keras_staa.models.whiten(model, x[:5000] / 255.0)
@@ -146,20 +143,12 @@ def main():
     )
     print(f"{model.count_params()} parameters, {len(train)} steps an epoch", flush=True)
     training.fit(model, args, train)
-    test = keras_staa.data.arrays(
-        x_test / np.float32(255),
-        keras.utils.to_categorical(y_test, classes),
-        batch_size=500,
-        shuffle=False,
-    )
-    training.publish(
+    training.publish_on_images(
         model,
         args,
-        test,
-        data_set=args.data_set,
-        class_names=keras_staa.data.class_names(args.data_set, data_dir=args.data_dir),
+        x_test,
+        y_test,
         split="training images kept apart" if args.held_out else "test",
-        unit="images",
     )
 
 

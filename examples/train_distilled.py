@@ -87,7 +87,7 @@ def state_of(model):
 def epoch_of(model, teacher, args):
     """A compiled epoch: `(state, key, rates, images, labels, taught) -> (state, figures)`."""
     paths = [v.path for v in model.trainable_variables]
-    kept = re.compile(r"(^|/)(bias|gamma|beta|decay|gain|steps|rows|columns)$")
+    kept = re.compile(rf"(^|/)({'|'.join(training.UNDECAYED)})$")
     decays = [0.0 if kept.search(path) else args.weight_decay for path in paths]
     factors = [args.shift_rate if path.endswith("/beta") else 1.0 for path in paths]
     classes, batch = model.output_shape[-1], args.batch_size
@@ -157,9 +157,7 @@ def arguments():
             "threshold": 0.5,
         },
     )
-    parser.add_argument("--npz", required=True, help="file of images and labels")
-    parser.add_argument("--data-set", default="cifar10")
-    parser.add_argument("--data-dir", help="folder with prepared TFDS data sets, for class names")
+    training.image_arguments(parser)
     parser.add_argument(
         "--stages", type=stage, nargs="+", required=True, help="T:EPOCHS:RATE, one after another"
     )
@@ -196,9 +194,8 @@ def train(model, teacher, args, number, data):
     run = epoch_of(model, teacher, args)
     taught = None if teacher is None else state_of(teacher)[::2]
     state = state_of(model)
+    epochs = 3 if args.timing else epochs
     rates = rates_of(epochs, batches, peak)
-    if args.timing:
-        epochs, rates = 3, rates_of(3, batches, peak)
     rows, before = [], sum(epochs for _, epochs, _ in args.stages[:number])
     for epoch in range(epochs):
         start = time.perf_counter()
@@ -220,15 +217,27 @@ def train(model, teacher, args, number, data):
     device = jax.devices()[0].device_kind
     machine = f"jax {jax.__version__}, Keras {keras.__version__}, {device}"
     (args.out / MACHINE).write_text(machine)
-    new = not (args.out / "history.csv").exists()
-    with open(args.out / "history.csv", "a", newline="") as file:
-        writer = csv.writer(file)
-        if new:
-            writer.writerow(["epoch", "stage", "steps", "loss", "accuracy", "seconds"])
-        writer.writerows(rows)
+    record(args.out / "history.csv", before, rows)
     draft = args.out / f"draft{number}.weights.h5"
     model.save_weights(draft)
     draft.rename(args.out / f"stage{number}.weights.h5")
+
+
+def record(path, before, rows):
+    """Put the rows of a stage behind the `before` epochs of the stages before it.
+
+    Rows of a stage that was cut off ahead of its weights are replaced.
+    """
+    kept = []
+    if path.exists():
+        with open(path, newline="") as file:
+            kept = list(csv.reader(file))[1 : 1 + before]
+    draft = path.with_suffix(".draft")
+    with open(draft, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["epoch", "stage", "steps", "loss", "accuracy", "seconds"])
+        writer.writerows([*kept, *rows])
+    draft.replace(path)
 
 
 def main():
@@ -238,13 +247,14 @@ def main():
         x, y = file["x_train"], file["y_train"].ravel()
         tests = (file["x_test"], file["y_test"].ravel()) if "x_test" in file else None
     classes = int(y.max()) + 1
-    pixels = x.reshape(-1, 3) / 255.0
-    pairs = list(zip(pixels.mean(0).tolist(), pixels.std(0).tolist(), strict=True))
-    padded = np.pad(x, ((0, 0), (PAD, PAD), (PAD, PAD), (0, 0)), mode="reflect")
-    data = jnp.asarray(padded), jnp.asarray(y, "int32")
+    pairs = training.channel_statistics(x)
     files = [args.out / f"stage{number}.weights.h5" for number in range(len(args.stages))]
     done = max((number for number, file in enumerate(files) if file.exists()), default=-1)
-    before = None
+    before = data = teacher = None
+    if done + 1 < len(args.stages):
+        padded = np.pad(x, ((0, 0), (PAD, PAD), (PAD, PAD), (0, 0)), mode="reflect")
+        data = jnp.asarray(padded), jnp.asarray(y, "int32")
+        teacher = args.teacher and keras.saving.load_model(args.teacher / TEACHER)
     for number in range(max(done, 0), len(args.stages)):
         model = network(args, args.stages[number][0], classes, pairs)
         if number == done:
@@ -254,8 +264,7 @@ def main():
                 transfer(before, model)
             elif args.architecture == "STAACompact":
                 keras_staa.models.whiten(model, x[:5000] / 255.0)
-            teacher = args.teacher and keras.saving.load_model(args.teacher / TEACHER)
-            train(model, teacher or None, args, number, data)
+            train(model, teacher, args, number, data)
         before = model
     if args.timing:
         return
@@ -266,21 +275,11 @@ def main():
         return
     args.epochs = sum(epochs for _, epochs, _ in args.stages)
     args.steps, _, args.learning_rate = args.stages[-1]
-    x_test, y_test = tests
-    test = keras_staa.data.arrays(
-        x_test / np.float32(255),
-        keras.utils.to_categorical(y_test, classes),
-        batch_size=500,
-        shuffle=False,
-    )
-    training.publish(
+    training.publish_on_images(
         model,
         args,
-        test,
-        data_set=args.data_set,
-        class_names=keras_staa.data.class_names(args.data_set, data_dir=args.data_dir),
+        *tests,
         split="test",
-        unit="images",
         backend=(args.out / MACHINE).read_text(),
         teacher=args.teacher and (args.teacher / COMMAND).read_text(),
     )

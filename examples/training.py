@@ -10,8 +10,12 @@ import sys
 import tempfile
 
 import keras
+import numpy as np
 
 import keras_staa
+
+# Decay would pull M and N to zero, and the scale and shift of a normalisation.
+UNDECAYED = ("bias", "gamma", "beta", "decay", "gain", "steps", "rows", "columns")
 
 
 def parser(description, **defaults):
@@ -34,6 +38,19 @@ def parser(description, **defaults):
     parser.add_argument("--seed", type=int, default=1)
     parser.set_defaults(**defaults)
     return parser
+
+
+def image_arguments(parser):
+    """The arguments of a training on a file of images."""
+    parser.add_argument("--npz", required=True, help="file of images and labels")
+    parser.add_argument("--data-set", default="cifar10")
+    parser.add_argument("--data-dir", help="folder with prepared TFDS data sets, for class names")
+
+
+def channel_statistics(images):
+    """Mean and deviation of each channel of uint8 images scaled to [0, 1]: the `normalization`."""
+    pixels = images.reshape(-1, images.shape[-1]) / 255.0
+    return list(zip(pixels.mean(0).tolist(), pixels.std(0).tolist(), strict=True))
 
 
 def begin(args):
@@ -68,11 +85,7 @@ def optimizer(args, batches, kind=keras.optimizers.SGD, momentum=0.9, undecayed=
         decay_steps=round((args.epochs - warmup) * batches),
     )
     sgd = kind(schedule, momentum=momentum, nesterov=True, weight_decay=args.weight_decay, **more)
-    # Decay would pull M and N to zero, and the scale and shift of a normalisation.
-    sgd.exclude_from_weight_decay(
-        var_list=list(undecayed),
-        var_names=["bias", "gamma", "beta", "decay", "gain", "steps", "rows", "columns"],
-    )
+    sgd.exclude_from_weight_decay(var_list=list(undecayed), var_names=list(UNDECAYED))
     return sgd
 
 
@@ -131,6 +144,26 @@ def publish(model, args, test, *, data_set, class_names, split, unit, **training
         "measured": "python examples/evaluate.py",
     }
     keras_staa.zoo.save(rounded, args.out / title, accuracy=accuracy, **card)
+
+
+def publish_on_images(model, args, images, labels, *, split, **training):
+    """`publish`, measured on uint8 images."""
+    test = keras_staa.data.arrays(
+        images / np.float32(255),
+        keras.utils.to_categorical(labels, model.output_shape[-1]),
+        batch_size=500,
+        shuffle=False,
+    )
+    publish(
+        model,
+        args,
+        test,
+        data_set=args.data_set,
+        class_names=keras_staa.data.class_names(args.data_set, data_dir=args.data_dir),
+        split=split,
+        unit="images",
+        **training,
+    )
 
 
 def _steps(recorded):

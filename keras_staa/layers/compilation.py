@@ -15,7 +15,8 @@ def jit_compile(model, enabled=True):
     `jit_compile=True`, where the gradients are compiled anyway and this adds the forward pass. The
     first step takes some seconds longer for each shape that occurs. On JAX, which compiles the
     whole step, it changes nothing. On a CPU, PyTorch needs a C++ compiler for it, and
-    neurons of more than 16 time steps stay as they are there.
+    neurons of more than 16 time steps stay as they are there. Neurons
+    without a hand-written gradient always stay as they are.
 
     The setting belongs to the object: it is not stored with the model and not in its
     configuration. Set it before the model is first called, and not for a model to be exported.

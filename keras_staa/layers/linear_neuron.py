@@ -4,7 +4,7 @@ from keras import ops
 
 from keras_staa import checks
 from keras_staa.layers.neuron import Neuron
-from keras_staa.ops import LARGEST_CURRENT, Leaky, clip, scale_of, spiking, with_sizes
+from keras_staa.ops import Leaky, saturated, scale_of, spiking, with_sizes
 
 RESETS = ("hard", "soft")
 
@@ -63,8 +63,7 @@ class LinearNeuron(Neuron):
 
     def step(self, state, drive):
         decay, gain = self.coefficients()
-        drive = clip(ops.cast(drive, "float32"), -LARGEST_CURRENT, LARGEST_CURRENT)
-        v = gain * drive + decay * state
+        v = gain * saturated(drive) + decay * state
         s = self.fire(v - self.threshold)
         reset = ops.stop_gradient(s) if self.detach_reset else s
         return s, v - self.threshold * reset if self.reset == "soft" else v * (1.0 - reset)

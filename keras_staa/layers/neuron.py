@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_staa import checks, surrogates
 from keras_staa.initializers import Constant
-from keras_staa.ops import LARGEST_CURRENT, clip, enriched, over_steps, spike, with_sizes
+from keras_staa.ops import enriched, over_steps, saturated, spike, with_sizes
 
 
 class Neuron(keras.layers.Layer):
@@ -113,7 +113,7 @@ class Neuron(keras.layers.Layer):
 
     def call(self, inputs):
         inputs = with_sizes(inputs, self.input_spec.axes)
-        drive = clip(ops.cast(inputs, "float32"), -LARGEST_CURRENT, LARGEST_CURRENT)
+        drive = saturated(inputs)
         variables = [v for v in self.weights if keras.backend.is_float_dtype(v.dtype)]
 
         # Weights go in as tensors, so that a rolled loop has their gradient.

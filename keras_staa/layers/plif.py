@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from keras_staa import checks
 from keras_staa.layers.linear_neuron import LinearNeuron
 
 
@@ -44,8 +45,8 @@ class PLIF(LinearNeuron):
         **kwargs,
     ):
         super().__init__(threshold, reset, detach_reset, surrogate, **kwargs)
-        self.time_constant = float(time_constant)
-        if not 1.0 < self.time_constant < math.inf:
+        self.time_constant = checks.positive("time_constant", time_constant)
+        if self.time_constant <= 1.0:
             raise ValueError(
                 "`time_constant` must be a number of time steps above 1. "
                 f"Received: time_constant={time_constant!r}"

@@ -3,21 +3,20 @@
 from keras_staa.ops.gradient import with_backward
 from keras_staa.ops.leaky import Leaky, lif
 from keras_staa.ops.loop import over_steps
-from keras_staa.ops.neuron import LARGEST_CURRENT, Dynamics, spiking
+from keras_staa.ops.neuron import Dynamics, saturated, spiking
 from keras_staa.ops.sizes import with_sizes
 from keras_staa.ops.staa import axial_encoding, enriched, modulate, scale_of, summaries
-from keras_staa.ops.threshold import clip, spike
+from keras_staa.ops.threshold import spike
 
 __all__ = [
-    "LARGEST_CURRENT",
     "Dynamics",
     "Leaky",
     "axial_encoding",
-    "clip",
     "enriched",
     "lif",
     "modulate",
     "over_steps",
+    "saturated",
     "scale_of",
     "spike",
     "spiking",

@@ -217,12 +217,23 @@ def _spiking(dynamics, constants, compiled):
     return call
 
 
+def saturated(current):
+    """A current in float32, infinite ones as very large ones.
+
+    Example:
+
+    >>> float(saturated(ops.array(float("inf")))) < float("inf")
+    True
+    """
+    return clip(ops.cast(current, "float32"), -LARGEST_CURRENT, LARGEST_CURRENT)
+
+
 def _encode(current, encoding, keep):
     x = ops.cast(current, "float32")
     if encoding is not None:
         e = ops.cast(encoding, "float32")
         x = x + (e if keep is None else keep[..., None, None, None] * e)
-    return clip(x, -LARGEST_CURRENT, LARGEST_CURRENT)
+    return saturated(x)
 
 
 def _times(coefficient, values):

@@ -79,6 +79,19 @@ def test_the_rates_rise_for_a_tenth_and_end_near_zero(script):
     assert rates[-1, -1] < 1e-3
 
 
+def test_a_stage_that_was_cut_off_is_recorded_once(script, tmp_path):
+    def row(epoch, loss):
+        return [epoch, 0 if epoch < 2 else 1, 1, loss, 0.5, 1.0]
+
+    path = tmp_path / "history.csv"
+    script.record(path, 0, [row(0, 9), row(1, 8)])
+    script.record(path, 2, [row(2, 7), row(3, 6)])
+    script.record(path, 2, [row(2, 5), row(3, 4)])
+    with open(path) as file:
+        assert [row["loss"] for row in csv.DictReader(file)] == ["9", "8", "5", "4"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def run(*arguments):
     command = [sys.executable, SCRIPT, "--batch-size", "16", *arguments]
     return subprocess.run([str(word) for word in command], check=True, capture_output=True)

@@ -141,8 +141,8 @@ def test_behind_an_aggregator(neuron, parts, training):
     both = randomise(built(STAANeuron(kind.from_config(neuron.get_config()), **arguments), x))
     first = built(STAA(**arguments), x)
     second = built(kind.from_config(neuron.get_config()), x)
-    first.set_weights([w for v, w in both_weights(both.staa)])
-    second.set_weights([w for v, w in both_weights(both.neuron)])
+    first.set_weights(both.staa.get_weights())
+    second.set_weights(both.neuron.get_weights())
     g = currents(4, 1, (3, 3, 4))
     spikes, dx, _ = layer_gradients(both, x, g, training=training)
 
@@ -159,10 +159,6 @@ def test_behind_an_aggregator(neuron, parts, training):
     np.testing.assert_array_equal(spikes, expected)
     assert 0.05 < spikes.mean() < 0.95
     assert_near(dx, ex, 1e-5)
-
-
-def both_weights(layer):
-    return list(zip(layer.weights, layer.get_weights(), strict=True))
 
 
 def test_any_lif_behind_an_aggregator_is_staalif():
@@ -259,6 +255,7 @@ def test_a_keras_file_holds_any_neuron(tmp_path):
 
 
 ERRORS = {
+    "tau that is no number": (lambda: PLIF(time_constant=None), "`time_constant` must be"),
     "tau": (lambda: PLIF(time_constant=1.0), "`time_constant` must be a number of time steps"),
     "strength": (lambda: ALIF(strength=0), "`strength` must be"),
     "neuron": (lambda: STAANeuron(keras.layers.ReLU()), "`neuron` must be a layer of the kind of"),
