@@ -28,7 +28,7 @@ def epochs(path):
 def draw(path, name):
     """Write a PNG of the history of a preset."""
     preset = keras_staa.zoo.describe(name)
-    columns = epochs(keras_staa.presets.find(name) / keras_staa.presets.HISTORY)
+    columns = epochs(keras_staa.presets.open_preset(name).history_path)
     figure = Figure(figsize=(8, 3), layout="constrained")
     for axes, kind in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for column, values in columns.items():

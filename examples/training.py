@@ -107,10 +107,10 @@ def fit(model, args, train):
 
 def publish(model, args, test, *, data_set, class_names, split, unit, **training):
     """Write the preset, measured with the rounded weights that it holds."""
-    name, recorded = keras_staa.models.recorded_arguments(model)
+    name, recorded = model.factory, model.arguments
     keras.config.set_dtype_policy("float32")
     read_out = {"step_logits": False, "classifier_activation": "softmax"}
-    network = keras_staa.models.FACTORIES[name](**{**recorded, "weights": None, **read_out})
+    network = keras_staa.models.FACTORIES[name](**{**recorded, **read_out})
     network.set_weights(model.get_weights())
     places = ("out", "data", "data_dir", "cache_dir", "npz", "weights", "teacher")
     training = {
@@ -176,7 +176,7 @@ def _whole_history(args):
     own = args.out / "history.csv"
     if not args.weights:
         return own
-    before = keras_staa.presets.find(args.weights) / keras_staa.presets.HISTORY
+    before = keras_staa.presets.open_preset(args.weights).history_path
     whole = args.out / "whole_history.csv"
     _, rows = own.read_text().split("\n", 1)
     whole.write_text(before.read_text() + rows)

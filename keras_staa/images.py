@@ -1,6 +1,5 @@
 """What stands before and behind a network for images: values in [0, 1], and names of classes."""
 
-import functools
 import os
 import warnings
 
@@ -14,7 +13,6 @@ from keras_staa import checks, presets
 HIGHEST = 1.5
 # So many images are looked at: any one of 0 to 255 shows it.
 LOOKED_AT = 16
-ENTRIES = ("fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch")
 
 
 def preprocess_input(x, data_format=None):
@@ -89,7 +87,7 @@ def _class_names(model):
     if hasattr(model, "class_names"):
         names = model.class_names
     elif isinstance(model, (str, os.PathLike)):
-        names = presets.read(presets.find(model)).class_names
+        names = presets.open_preset(model).class_names
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise ValueError(
             "`model` must be a network with `class_names`, as `keras_staa.zoo.load` gives one with "
@@ -99,76 +97,29 @@ def _class_names(model):
     return list(names)
 
 
-def described(model, arguments, weights):
-    """Note on a network the names of its classes, and let it look at the images that it is given.
+def warn_of_range(name, x, arrays_only=False):
+    """Warn if images are not in [0, 1], of which the first few are looked at.
 
     Args:
-        model: a network of a factory.
-        arguments: dictionary, the arguments that made it.
-        weights: None or what its argument `weights` was.
+        name: of the network.
+        x: what the network is given; only arrays and tensors are looked at, nothing is read from
+            data sets.
+        arrays_only: whether tensors are passed over, as they are in every step of a training.
 
     Returns:
-        The model, with an attribute `class_names`: a list of strings, or None where they are not
-        known.
+        Whether it warned.
     """
-    names = None
-    if arguments["include_top"] and weights and not str(weights).endswith(".weights.h5"):
-        names = presets.read(presets.find(weights)).class_names
-        names = names if len(names) == arguments["classes"] else None
-    # Past the model's own bookkeeping, which would turn the list into a tracked one.
-    object.__setattr__(model, "class_names", names)
-    if _takes_zero_to_one(arguments, weights):
-        _watch(model)
-    return model
-
-
-def _takes_zero_to_one(arguments, weights):
-    if len(arguments["input_shape"]) != 3 or arguments["input_tensor"] is not None:
+    if arrays_only and not isinstance(x, np.ndarray):
         return False
-    # Random weights without a normalisation learn from images on any scale.
-    pairs = arguments["normalization"]
-    return all(0 <= mean <= 1 for mean, _ in pairs) if pairs else weights is not None
-
-
-def _watch(model):
-    """Warn once when a network for [0, 1] is given larger values.
-
-    Where data enter, a few of the first images are looked at: in `fit`, `evaluate`, `predict`
-    and their forms for a batch, and NumPy arrays in `model(images)`. No operation is added to the
-    network, nothing is read from data sets, and steps, which pass tensors, pay for one test of a
-    type. The methods stand on this one model, since a class of our own would be stored in its
-    files.
-    """
-    watched = {name: getattr(model, name) for name in (*ENTRIES, "call")}
-
-    def look(x):
-        largest = _largest(x)
-        if largest > HIGHEST:
-            for name in watched:
-                vars(model).pop(name, None)
-            warnings.warn(
-                f"Network '{model.name}' takes images in [0, 1], and was given values up to "
-                f"{largest:g}. `keras_staa.preprocess_input` scales images of 0 to 255.",
-                stacklevel=3,
-            )
-
-    def entry(method):
-        @functools.wraps(method)
-        def enter(*args, **kwargs):
-            look(args[0] if args else kwargs.get("x"))
-            return method(*args, **kwargs)
-
-        return enter
-
-    @functools.wraps(model.call)
-    def call(inputs, *args, **kwargs):
-        if isinstance(inputs, np.ndarray):
-            look(inputs)
-        return watched["call"](inputs, *args, **kwargs)
-
-    for name in ENTRIES:
-        object.__setattr__(model, name, entry(watched[name]))
-    object.__setattr__(model, "call", call)
+    largest = _largest(x)
+    if largest <= HIGHEST:
+        return False
+    warnings.warn(
+        f"Network '{name}' takes images in [0, 1], and was given values up to {largest:g}. "
+        "`keras_staa.preprocess_input` scales images of 0 to 255.",
+        stacklevel=4,
+    )
+    return True
 
 
 def _largest(x):

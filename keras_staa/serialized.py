@@ -95,7 +95,13 @@ def activation(name, value):
 
 def plain(value):
     """What JSON gives back of a value: lists for tuples, stored forms for objects."""
-    return json.loads(json.dumps(value, default=keras.saving.serialize_keras_object))
+    text = json.dumps(value, default=keras.saving.serialize_keras_object)
+    return json.loads(text, object_hook=_alone)
+
+
+def _alone(form):
+    """A stored form without its number among the objects of a file that is being written."""
+    return {key: value for key, value in form.items() if key != "shared_object_id"}
 
 
 def _registered_name(kind, full, registered):

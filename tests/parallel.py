@@ -37,7 +37,7 @@ def network(remat):
     import keras
 
     from keras_staa.layers import LIF, STAALIF, BatchNormalization, Conv2D, MeanOverSteps, PerStep
-    from keras_staa.models.remat import RematerializedModel
+    from keras_staa.models import Network
 
     inputs = keras.Input((2, 8, 8, 3))
     x = PerStep(BatchNormalization())(PerStep(Conv2D(8, 3, padding="same"))(inputs))
@@ -46,7 +46,7 @@ def network(remat):
     x = MeanOverSteps()(PerStep(keras.layers.GlobalAveragePooling2D())(x))
     outputs = keras.layers.Dense(4, activation="softmax")(x)
     if remat:
-        return RematerializedModel(inputs, outputs, cuts=["cut"])
+        return Network(inputs, outputs, stages={"one": ["cut"]}, remat=True)
     return keras.Model(inputs, outputs)
 
 

@@ -13,11 +13,11 @@ def run(args):
 
     from keras_staa import presets
 
-    folder = presets.find(args.model)
+    preset = presets.open_preset(args.model)
     if args.json:
-        print(json.dumps(presets.read(folder).model_dump(), indent=2))
+        print(json.dumps(preset.as_dictionary(), indent=2))
         return
     from rich.console import Console
     from rich.markdown import Markdown
 
-    Console().print(Markdown((folder / presets.CARD).read_text("utf-8")))
+    Console().print(Markdown(preset.card()))

@@ -15,7 +15,7 @@ def run(args):
     from keras_staa import presets
     from keras_staa.cli import tables
 
-    described = [presets.read(presets.find(name)).model_dump() for name in presets.names()]
+    described = [presets.open_preset(name).as_dictionary() for name in presets.names()]
     if args.json:
         print(json.dumps(described, indent=2))
         return

@@ -1,5 +1,6 @@
 """`keras-staa predict`: classify pictures."""
 
+import importlib
 import sys
 
 HELP = "Classify pictures with a trained network."
@@ -10,6 +11,7 @@ CHUNK = 256
 def add_arguments(parser):
     parser.add_argument("pictures", nargs="+", help="image files, or folders of them")
     parser.add_argument("--model", default="cifar10", help="name, alias or folder of a preset")
+    parser.add_argument("--import", dest="module", help="module that registers the network")
     parser.add_argument("--top", type=int, default=3, help="how many classes to print")
 
 
@@ -20,8 +22,10 @@ def run(args):
     from keras_staa.cli import pictures, tables
 
     pictures.pillow()
-    preset = presets.read(presets.find(args.model))
+    preset = presets.open_preset(args.model)
     backends.check()
+    if args.module:
+        importlib.import_module(args.module)
     from keras_staa import checks, images, zoo
 
     top = checks.positive_int("top", args.top)

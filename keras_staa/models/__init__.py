@@ -1,23 +1,24 @@
-"""The networks. A new one is a module beside these and a line in `FACTORIES`."""
+"""The networks. A new one is a module beside these, with `@register`, and a line here."""
 
+from keras_staa.models import blocks
+from keras_staa.models.argument import Argument
 from keras_staa.models.compact import STAACompact, whiten
-from keras_staa.models.factory import recorded_arguments
+from keras_staa.models.network import Network
+from keras_staa.models.registry import FACTORIES, register
 from keras_staa.models.resnet import STAAResNet18, STAAResNet19, STAAResNet20, STAAResNet34
 from keras_staa.models.vgg import STAAVGG
-
-FACTORIES = {
-    factory.__name__: factory
-    for factory in (STAACompact, STAAResNet18, STAAResNet19, STAAResNet20, STAAResNet34, STAAVGG)
-}
 
 __all__ = [
     "FACTORIES",
     "STAAVGG",
+    "Argument",
+    "Network",
     "STAACompact",
     "STAAResNet18",
     "STAAResNet19",
     "STAAResNet20",
     "STAAResNet34",
-    "recorded_arguments",
+    "blocks",
+    "register",
     "whiten",
 ]

@@ -7,7 +7,8 @@ from keras_staa import checks
 from keras_staa.initializers import VarianceScaling
 from keras_staa.layers import Conv2D
 from keras_staa.layers.pooling import MaxPooling2D
-from keras_staa.models.factory import convolution, cut, each_step, factory, spikes, spread
+from keras_staa.models.blocks import convolution, each_step, spikes, spread
+from keras_staa.models.registry import register
 
 # A patch of the whitening convolution has this many pixels a side.
 PATCH = 2
@@ -72,7 +73,14 @@ def whiten(model, images, epsilon=5e-4):
     return model
 
 
-def _body(x, arguments):
+@register(
+    input_shape=(32, 32, 3),
+    width=64,
+    source="this library's; the convolutions are those of "
+    "https://github.com/KellerJordan/cifar10-airbench with neurons in place of GELU.",
+)
+def STAACompact(x, arguments):
+    """Compact spiking network with spatial-temporal attention: six convolutions, 2 M weights."""
     patch = PATCH * PATCH * arguments.input_shape[-1]
     whitening = Conv2D(
         2 * patch,
@@ -84,6 +92,7 @@ def _body(x, arguments):
         name=WHITENING,
     )
     x = each_step(whitening, x, arguments.frames)
+    stages = {}
     for stage, factor in enumerate((1, 4, 4), start=1):
         for index in (1, 2):
             name, filters = f"stage{stage}_{index}", arguments.width * factor
@@ -104,21 +113,10 @@ def _body(x, arguments):
             )
             x = spread(x, arguments) if first else x
             x = spikes(x, arguments, name, attention=not first)
-        x = cut(x, arguments)
-    return x
+        stages[f"stage{stage}"] = [x]
+    return stages
 
 
 def _initializer():
     """One for each layer: the same object would draw the same for layers of one shape."""
     return VarianceScaling(1 / 3, "fan_in", "uniform")
-
-
-STAACompact = factory(
-    "STAACompact",
-    "Compact spiking network with spatial-temporal attention: six convolutions, 2 million weights.",
-    _body,
-    input_shape=(32, 32, 3),
-    width=64,
-    source="this library's; the convolutions are those of "
-    "https://github.com/KellerJordan/cifar10-airbench with neurons in place of GELU.",
-)

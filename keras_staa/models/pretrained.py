@@ -1,35 +1,33 @@
 """Networks with the weights of a preset: what the argument `weights` of the factories does."""
 
 import contextlib
-import inspect
 import math
 
 import keras
 
-from keras_staa import checks, presets, serialized, weight_files, weight_store
+from keras_staa import _keras, checks, presets, serialized
 from keras_staa.layers import flatten_layers
+from keras_staa.models.argument import ABSENT, FIXED, FREE, RESHAPES, named
 from keras_staa.models.deferred import deferred
 from keras_staa.models.transfer import transfer, transfer_from_file, transferable
+from keras_staa.presets import weight_files, weight_store
 
 SUFFIX = ".weights.h5"
-# Other values of these would make other weights. The rest may differ from the preset's.
-FIXED = ("width", "attention", "neuron", "causal")
-# Where one of these differs, weights are transferred; else the file is read as it is.
-SHAPING = ("include_top", "input_shape", "input_tensor", "classes", "steps")
 # What a network without its top leaves in a file of one that has it.
 READ_OUT_WEIGHTS = ("layers/dense/",)
 
 
-def load(create, given, full):
-    """Build a network and give it the weights that `given["weights"]` names.
+def load(factory, weights, given):
+    """Build a network and give it weights.
 
     Args:
-        create: function `(**arguments)` that builds a network with random weights.
-        given: the arguments that the caller gave.
-        full: function `(arguments) -> arguments` that adds the factory's defaults.
+        factory: a factory of the registry.
+        weights: path of a `.weights.h5` file; or a preset: name, alias, folder, or what
+            `keras_staa.presets.open_preset` gave.
+        given: dictionary of the other arguments that the caller gave.
 
     Returns:
-        A `keras.Model`.
+        A `keras_staa.models.Network`.
 
     Raises:
         ValueError: if the preset belongs to another factory, an argument contradicts it, or a
@@ -37,116 +35,129 @@ def load(create, given, full):
         FileNotFoundError: if the weights are missing.
     """
     given = {k: v for k, v in given.items() if not (k == "input_shape" and v is None)}
-    weights = given.pop("weights")
     if str(weights).endswith(SUFFIX):
-        return _from_file(create, given, weights)
+        return _from_file(factory, given, weights)
+    preset = _opened(weights)
+    if preset.architecture != factory.__name__:
+        raise ValueError(
+            f"`weights` must be a preset of {factory.__name__}. Received: "
+            f"weights={str(preset.folder)!r}, which is one of {preset.architecture}"
+        )
+    file = preset.weights()
+    stored = stored_arguments(factory, preset)
+    wanted, foreign = _wanted(factory, stored, given, preset)
+    with weight_files.opened(file) as held:
+
+        def check(model):
+            weight_store.check(model, held, file)
+            _check_parameters(model, preset)
+
+        names = preset.class_names if wanted["classes"] == len(preset.class_names) else None
+        if given.get("input_tensor") is None and all(
+            _equal(wanted[name], stored[name]) for name in named(factory.table, RESHAPES)
+        ):
+            try:
+                target = _build(factory, wanted, check, class_names=names)
+            except Exception:
+                # The fault is the file's if its own arguments have it.
+                with _of_file(preset):
+                    _build(factory, stored, check, keep=False)
+                raise
+            weight_store.fill(target, held, file)
+            return target
+        with _of_file(preset):
+            source = _build(factory, stored, check)
+        weight_store.fill(source, held, file)
+    target = factory.create(wanted, trained=True, class_names=names)
+    transfer(source, target, foreign)
+    return target
+
+
+def _opened(weights):
+    if isinstance(weights, presets.Preset):
+        return weights
     try:
         folder = presets.find(weights)
     except ValueError as error:
         raise ValueError(
             f"`weights` must be None, a `{SUFFIX}` file or a preset. {error}"
         ) from error
-    preset = presets.read(folder)
-    if preset.architecture != create.__name__:
-        raise ValueError(
-            f"`weights` must be a preset of {create.__name__}. Received: weights={weights!r}, "
-            f"which is one of {preset.architecture}"
-        )
-    file = presets.weights(folder)
-    stored = full(stored_arguments(folder, preset, full({})))
-    wanted, foreign = _wanted(stored, given, preset)
-    with weight_files.opened(file) as held:
-
-        def check(model):
-            weight_store.check(model, held, file)
-            _check_parameters(model, folder, preset)
-
-        if all(_equal(wanted[name], stored[name]) for name in SHAPING):
-            try:
-                target = _build(create, wanted, check)
-            except Exception:
-                # The fault is the file's if its own arguments have it.
-                with _of_file(folder):
-                    _build(create, stored, check, keep=False)
-                raise
-            weight_store.fill(target, held, file)
-            return target
-        with _of_file(folder):
-            source = _build(create, stored, check)
-        weight_store.fill(source, held, file)
-    target = create(**wanted)
-    transfer(source, target, foreign)
-    return target
+    return presets.open_preset(folder)
 
 
-def untrained(create, folder, given):
+def untrained(factory, preset, given):
     """Build the network of a preset with random weights.
 
     Args:
-        create: a factory.
-        folder: path of the preset.
-        given: the arguments that the caller gave.
+        factory: a factory of the registry.
+        preset: what `keras_staa.presets.open_preset` gave.
+        given: dictionary of the arguments that the caller gave.
 
     Returns:
-        A `keras.Model`.
+        A `keras_staa.models.Network`.
 
     Raises:
         ValueError: if the description or an argument is bad, or the description asks for more
             weights than it says there are.
     """
-    preset = presets.read(folder)
-    defaults = {p.name: p.default for p in inspect.signature(create).parameters.values()}
-    stored = {**defaults, **stored_arguments(folder, preset, defaults)}
-    file = folder / presets.WEIGHTS
+    stored = stored_arguments(factory, preset)
 
     def check(model):
-        if file.is_file():
-            with weight_files.opened(file) as held:
-                weight_store.check(model, held, file)
-        _check_parameters(model, folder, preset)
+        if preset.weights_path.is_file():
+            with weight_files.opened(preset.weights_path) as held:
+                weight_store.check(model, held, preset.weights_path)
+        _check_parameters(model, preset)
 
-    with _of_file(folder):
-        _build(create, stored, check, keep=False)
-    return create(**_wanted(stored, given, preset)[0])
+    with _of_file(preset):
+        _build(factory, stored, check, keep=False)
+    return factory.create(_wanted(factory, stored, given, preset)[0])
 
 
-def stored_arguments(folder, preset, known):
-    """The arguments of a preset, without anything in them that a preset must not name.
+def stored_arguments(factory, preset):
+    """The arguments of a preset and the defaults of those that it does not name.
 
     Args:
-        folder: path of the preset.
-        preset: what `presets.read` gave.
-        known: names of the arguments that the factory takes.
+        factory: a factory of the registry.
+        preset: what `keras_staa.presets.open_preset` gave.
 
     Raises:
-        ValueError: if there is such a thing.
+        ValueError: if there is something in them that a preset must not name.
     """
-    with _of_file(folder):
-        checks.choice_each("arguments", preset.arguments, list(known))
+    check_names(factory, preset)
+    defaults = {a.name: a.default for a in factory.table if a.in_presets != ABSENT}
+    with _of_file(preset):
         arguments = {k: serialized.checked(k, v) for k, v in preset.arguments.items()}
         if "classifier_activation" in arguments:
             arguments["classifier_activation"] = serialized.activation(
                 "classifier_activation", arguments["classifier_activation"]
             )
-    return arguments
+    return {**defaults, **arguments}
+
+
+def check_names(factory, preset):
+    """Refuse a preset with arguments that presets of the factory do not keep, by a ValueError."""
+    with _of_file(preset):
+        checks.choice_each(
+            "arguments", preset.arguments, named(factory.table, FIXED, RESHAPES, FREE)
+        )
 
 
 @contextlib.contextmanager
-def _of_file(folder):
+def _of_file(preset):
     """Whatever a stored argument breaks is said of the file that holds it."""
-    path = folder / presets.DESCRIPTION
+    path = preset.path
     try:
         yield
     except Exception as error:
-        if isinstance(error, ValueError) and str(folder) in str(error):
+        if isinstance(error, ValueError) and str(preset.folder) in str(error):
             raise
         raise ValueError(f"{path} describes no network that can be built: {error}") from error
 
 
-def _wanted(stored, given, preset):
+def _wanted(factory, stored, given, preset):
     """The arguments of the network to build, and the names of layers that are not its own."""
     wanted = {**stored, **given}
-    for name in FIXED:
+    for name in named(factory.table, FIXED):
         if not _equal(wanted[name], stored[name]):
             raise ValueError(
                 f"`{name}` must be {stored[name]!r}, as in preset {preset.name!r}, or not be "
@@ -173,12 +184,12 @@ def _check_channels(stored, given, preset):
             )
 
 
-def _build(create, arguments, check, keep=True):
+def _build(factory, arguments, check, keep=True, **more):
     """A network that `check` has seen before its weights took memory."""
     # Someone else's neuron may need the values of its weights while it is built.
     late = deferred(keep) if _is_ours(arguments.get("neuron")) else contextlib.nullcontext()
     with late:
-        model = create(**arguments)
+        model = factory.create(arguments, trained=True, **more)
         check(model)
     return model
 
@@ -192,19 +203,19 @@ def _is_ours(neuron):
 
 def parameters(model):
     """The number of trainable parameters of a network, also of those that are frozen."""
-    found = {id(v): v for layer in flatten_layers(model) for v in layer._trainable_variables}
+    found = {id(v): v for x in flatten_layers(model) for v in _keras.trainable_even_if_frozen(x)}
     return sum(math.prod(v.shape) for v in found.values())
 
 
-def _check_parameters(model, folder, preset):
+def _check_parameters(model, preset):
     if (found := parameters(model)) != preset.parameters:
         raise ValueError(
-            f"{folder / presets.DESCRIPTION} says that there are {preset.parameters} parameters, "
-            f"and describes a network of {found}."
+            f"{preset.path} says that there are {preset.parameters} parameters, and describes a "
+            f"network of {found}."
         )
 
 
-def _from_file(create, given, file):
+def _from_file(factory, given, file):
     """A network with the weights of a file that does not say of which arguments it is."""
     with weight_files.opened(file) as held:
 
@@ -212,7 +223,7 @@ def _from_file(create, given, file):
             other = transferable(model, weight_store.names(model))
             weight_store.check(model, held, file, READ_OUT_WEIGHTS, other)
 
-        model = _build(create, given, check)
+        model = _build(factory, given, check)
         if weight_store.fits(model, held):
             weight_store.fill(model, held, file)
         else:

@@ -1,8 +1,8 @@
-"""Which factory and arguments make a network that does not say so itself.
+"""Which factory and arguments make a functional model that does not say so itself.
 
-A copy by `keras.models.clone_model` and a network read from a `.keras` file have the layers of a
-factory's network and no note of it. What the layers say gives the arguments; whether they are
-right is decided by building that network, without its weights, and comparing all of it.
+The part below a head has the layers of a `Network` and no note of it, where the model was made of
+Keras tensors of the network. What the layers say gives the arguments; whether they are right is
+decided by building that network, without its weights, and comparing all of it.
 """
 
 import keras
@@ -11,11 +11,13 @@ from keras_staa import serialized
 from keras_staa.layers import LIF, STAA, STAALIF
 from keras_staa.models.compact import WHITENING
 from keras_staa.models.deferred import deferred
-from keras_staa.models.factory import recorded_arguments
+from keras_staa.models.network import Network
 
 # Entries of configurations that do not tell networks apart: they concern training alone, or how
 # numbers are stored.
-TRAINING = ("trainable", "dtype", "seed", "cuts", "build_config")
+TRAINING = ("trainable", "dtype", "seed", "build_config")
+# What makes up a functional model.
+GRAPH = ("name", "layers", "input_layers", "output_layers")
 
 
 def recognise(model, factories):
@@ -26,8 +28,10 @@ def recognise(model, factories):
         factories: functions.
 
     Returns:
-        A pair as `recorded_arguments` gives it, or None if no factory makes such a network.
+        A pair of a string and a dictionary, or None if no factory makes such a network.
     """
+    if isinstance(model, Network) and model.factory is not None:
+        return model.factory, dict(model.arguments)
     if not isinstance(model, keras.Model) or not hasattr(model, "_operations"):
         return None
     try:
@@ -39,7 +43,7 @@ def recognise(model, factories):
             with deferred(keep=False):
                 own = create(**arguments, name=model.name)
                 if _comparable(own) == _comparable(model):
-                    return recorded_arguments(own)
+                    return own.factory, dict(own.arguments)
         except ValueError:
             continue
     return None
@@ -104,7 +108,7 @@ def _of(kind, layer, other):
 
 
 def _comparable(model):
-    config = serialized.plain(model.get_config())
+    config = serialized.plain({key: model.get_config()[key] for key in GRAPH})
     for end in ("input_layers", "output_layers"):
         # One input may stand in a list or alone.
         while len(config[end]) == 1:

@@ -1,19 +1,12 @@
 """Residual networks of the paper."""
 
-from functools import partial
-
 from keras import layers
 
 from keras_staa.layers.pooling import MaxPooling2D
-from keras_staa.models.factory import (
-    average_pool,
-    convolution,
-    cut,
-    each_step,
-    factory,
-    spikes,
-    stem,
-)
+from keras_staa.models.blocks import average_pool, convolution, each_step, spikes, stem
+from keras_staa.models.registry import register
+
+TWO_EACH = ((2, 1, 1), (2, 2, 2), (2, 4, 2), (2, 8, 2))
 
 
 def block(x, filters, strides, arguments, name, pooled_shortcut=False):
@@ -28,75 +21,72 @@ def block(x, filters, strides, arguments, name, pooled_shortcut=False):
     x = spikes(x, arguments, f"{name}_1")
     x = convolution(x, filters, 3, 1, f"{name}_2")
     x = layers.Add(name=f"{name}_add")([x, shortcut])
-    return cut(spikes(x, arguments, f"{name}_2"), arguments)
+    return spikes(x, arguments, f"{name}_2")
 
 
 def stages(x, arguments, plan, pooled_shortcut=False):
-    """`plan`: for each stage (blocks, channels over width, strides of the first block)."""
+    """The outputs of the blocks of each stage.
+
+    Args:
+        x: Keras tensor of spikes.
+        arguments: of the network.
+        plan: for each stage (blocks, channels over width, strides of the first block).
+        pooled_shortcut: whether a shortcut of another size takes the mean of places.
+    """
+    found = {}
     for number, (blocks, factor, strides) in enumerate(plan, start=1):
+        ends = found[f"stage{number}"] = []
         for index in range(blocks):
-            x = block(
-                x,
-                arguments.width * factor,
-                strides if index == 0 else 1,
-                arguments,
-                f"stage{number}_block{index + 1}",
-                pooled_shortcut,
-            )
-    return x
+            name = f"stage{number}_block{index + 1}"
+            stride = strides if index == 0 else 1
+            x = block(x, arguments.width * factor, stride, arguments, name, pooled_shortcut)
+            ends.append(x)
+    return found
 
 
-def _one_convolution(x, arguments, plan):
+def small_images(x, arguments, plan):
+    """A stem of one convolution, which keeps the size."""
     x = stem(x, arguments.width, 3, 1, arguments)
-    return stages(x, arguments, plan)
+    return {"stem": [x], **stages(x, arguments, plan)}
 
 
-def _three_convolutions(x, arguments, plan):
-    x = stem(x, arguments.width, 3, 1, arguments, "stem_1")
-    for name in ("stem_2", "stem_3"):
-        x = convolution(x, arguments.width, 3, 1, name)
-        x = spikes(x, arguments, name, attention=False)
-    x = average_pool(x, "stem_pool")
-    return stages(x, arguments, plan, pooled_shortcut=True)
+@register(input_shape=(32, 32, 3), width=64, source="the paper's ResNet-18.")
+def STAAResNet18(x, arguments):
+    """Spiking ResNet-18 for small images, with spatial-temporal attention."""
+    return small_images(x, arguments, TWO_EACH)
 
 
-def _imagenet_stem(x, arguments, plan):
-    x = stem(x, arguments.width, 7, 2, arguments)
-    pool = MaxPooling2D(3, strides=2, padding="same", data_format="channels_last", name="stem_pool")
-    return stages(each_step(pool, x), arguments, plan)
-
-
-TWO_EACH = ((2, 1, 1), (2, 2, 2), (2, 4, 2), (2, 8, 2))
-
-STAAResNet18 = factory(
-    "STAAResNet18",
-    "Spiking ResNet-18 for small images, with spatial-temporal attention.",
-    partial(_one_convolution, plan=TWO_EACH),
-    input_shape=(32, 32, 3),
-    width=64,
-    source="the paper's ResNet-18.",
-)
-STAAResNet19 = factory(
-    "STAAResNet19",
-    "Spiking ResNet-19, the network of the paper's CIFAR results.",
-    partial(_one_convolution, plan=((3, 1, 1), (3, 2, 2), (2, 4, 2))),
+@register(
     input_shape=(32, 32, 3),
     width=128,
     source="the paper's ResNet-19: CIFAR-10 97.14 %, CIFAR-100 82.05 % (T = 4).",
 )
-STAAResNet20 = factory(
-    "STAAResNet20",
-    "Spiking ResNet-20, as the spiking literature names it (11 M parameters).",
-    partial(_three_convolutions, plan=TWO_EACH),
-    input_shape=(32, 32, 3),
-    width=64,
-    source="the paper's ResNet-20.",
-)
-STAAResNet34 = factory(
-    "STAAResNet34",
-    "Spiking ResNet-34, the network of the paper's ImageNet result.",
-    partial(_imagenet_stem, plan=((3, 1, 1), (4, 2, 2), (6, 4, 2), (3, 8, 2))),
+def STAAResNet19(x, arguments):
+    """Spiking ResNet-19, the network of the paper's CIFAR results."""
+    return small_images(x, arguments, ((3, 1, 1), (3, 2, 2), (2, 4, 2)))
+
+
+@register(input_shape=(32, 32, 3), width=64, source="the paper's ResNet-20.")
+def STAAResNet20(x, arguments):
+    """Spiking ResNet-20, as the spiking literature names it (11 M parameters)."""
+    ends = [stem(x, arguments.width, 3, 1, arguments, "stem_1")]
+    x = ends[0]
+    for name in ("stem_2", "stem_3"):
+        x = convolution(x, arguments.width, 3, 1, name)
+        x = spikes(x, arguments, name, attention=False)
+    x = average_pool(x, "stem_pool")
+    return {"stem": [*ends, x], **stages(x, arguments, TWO_EACH, pooled_shortcut=True)}
+
+
+@register(
     input_shape=(224, 224, 3),
     width=64,
     source="the paper's ResNet-34: ImageNet 70.40 % (T = 4).",
 )
+def STAAResNet34(x, arguments):
+    """Spiking ResNet-34, the network of the paper's ImageNet result."""
+    x = stem(x, arguments.width, 7, 2, arguments)
+    ends = [x]
+    pool = MaxPooling2D(3, strides=2, padding="same", data_format="channels_last", name="stem_pool")
+    plan = ((3, 1, 1), (4, 2, 2), (6, 4, 2), (3, 8, 2))
+    return {"stem": ends, **stages(each_step(pool, x), arguments, plan)}

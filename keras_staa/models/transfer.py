@@ -4,8 +4,8 @@ import types
 
 import keras
 
-from keras_staa import weight_files
 from keras_staa.layers import flatten_layers
+from keras_staa.presets import weight_files
 
 READ_OUT = "predictions"
 
@@ -50,7 +50,7 @@ def transfer_from_file(held, names, target):
     """Give a network the weights of a file of the same layers, as `transfer` does.
 
     Args:
-        held: what `keras_staa.weight_files.opened` gave.
+        held: what `keras_staa.presets.weight_files.opened` gave.
         names: the target's weights by their names in a file.
         target: a `keras.Model`.
 

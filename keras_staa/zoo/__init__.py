@@ -1,6 +1,6 @@
 """Trained networks by name."""
 
-from keras_staa.zoo.load import describe, list_models, load
-from keras_staa.zoo.save import save
+from keras_staa.zoo.loading import describe, list_models, load
+from keras_staa.zoo.saving import save
 
 __all__ = ["describe", "list_models", "load", "save"]

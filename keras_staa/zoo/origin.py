@@ -5,7 +5,6 @@ import numpy as np
 
 from keras_staa.layers import MeanOverSteps
 from keras_staa.models import FACTORIES
-from keras_staa.models.factory import recorded_arguments
 from keras_staa.models.recognition import recognise
 from keras_staa.models.transfer import transfer
 
@@ -31,9 +30,9 @@ def factory_network(model):
     """A network of a factory that predicts what a model does.
 
     Args:
-        model: what a factory or `zoo.load` returned; a copy of it by `clone_model` or from a
-            `.keras` file; or a network without its top, with the mean over steps and space, at
-            most one Dropout after another and one Dense layer on top of it.
+        model: what a factory or `zoo.load` returned, also cloned or read from a `.keras` file; or
+            a network without its top, with the mean over steps and space, at most one Dropout
+            after another and one Dense layer on top of it.
 
     Returns:
         The factory's name, its arguments, and the network: `model` itself where that is one.
@@ -41,7 +40,7 @@ def factory_network(model):
     Raises:
         ValueError: if the model is none of these.
     """
-    found = recorded_arguments(model) or recognise(model, FACTORIES.values())
+    found = recognise(model, FACTORIES.values())
     if found is not None:
         if not found[1]["include_top"]:
             raise ValueError(
@@ -50,8 +49,7 @@ def factory_network(model):
             )
         return *found, model
     known = (
-        (base, head, recorded_arguments(base) or recognise(base, FACTORIES.values()))
-        for base, head in _taken_apart(model)
+        (base, head, recognise(base, FACTORIES.values())) for base, head in _taken_apart(model)
     )
     base, head, found = next(
         (way for way in known if way[2] is not None and not way[2][1]["include_top"]),
@@ -68,12 +66,11 @@ def factory_network(model):
     dense, activation = _read_out(head, arguments["pooling"])
     own = {"include_top": True, "pooling": None, "classes": dense.units}
     arguments = {**arguments, **own, "classifier_activation": activation}
-    given = {k: v for k, v in arguments.items() if k not in ("weights", "input_tensor")}
-    network = FACTORIES[name](**given)
+    network = FACTORIES[name](**arguments)
     transfer(base, network)
     kernel, *bias = dense.get_weights()
     network.get_layer("predictions").set_weights([kernel, *(bias or [np.zeros(dense.units)])])
-    return name, recorded_arguments(network)[1], network
+    return name, dict(network.arguments), network
 
 
 def _taken_apart(model):

@@ -7,16 +7,19 @@ import pytest
 from keras_staa import models
 from keras_staa.layers import LIF, STAALIF
 from keras_staa.models import FACTORIES
+from tests.outside import Chain
 
 WIDTH = 4
-every_factory = pytest.mark.parametrize("name", FACTORIES)
+# One from outside is held to the same contract.
+NETWORKS = {**FACTORIES, "Chain": Chain}
+every_factory = pytest.mark.parametrize("name", NETWORKS)
 
 
 def small(name, **arguments):
     defaults = {"input_shape": (32, 32, 3), "steps": 2, "width": WIDTH, "classes": 7}
     if "input_tensor" in arguments:
         del defaults["input_shape"]
-    return FACTORIES[name](**{**defaults, **arguments})
+    return NETWORKS[name](**{**defaults, **arguments})
 
 
 def conv_filters(model):
@@ -72,7 +75,7 @@ def test_the_activation_of_the_read_out():
 @every_factory
 def test_the_config_gives_the_same_network_back(name):
     model = small(name)
-    again = keras.Model.from_config(model.get_config())
+    again = type(model).from_config(model.get_config())
     assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
     assert [w.shape for w in again.weights] == [w.shape for w in model.weights]
 

@@ -6,23 +6,27 @@ import keras
 import numpy as np
 
 from keras_staa import zoo
-from keras_staa.models import FACTORIES
-from keras_staa.models.factory import convolution, factory, spikes, stem
+from keras_staa.models import FACTORIES, register
+from keras_staa.models.blocks import convolution, spikes, stem
 
 CLASSES = ("cat", "dog", "frog")
 
 
-def _body(x, arguments):
-    x = stem(x, arguments.width, 3, 2, arguments)
-    return spikes(convolution(x, 2 * arguments.width, 3, 2, "stage"), arguments, "stage")
-
-
 # The real networks take most of a minute to build on JAX.
-Tiny = factory("Tiny", "Two convolutions.", _body, (16, 16, 3), width=4, source="none")
+@register(input_shape=(16, 16, 3), width=4, source="none")
+def Tiny(x, arguments):
+    """Two convolutions."""
+    x = stem(x, arguments.width, 3, 2, arguments)
+    y = spikes(convolution(x, 2 * arguments.width, 3, 2, "stage"), arguments, "stage")
+    return {"stem": [x], "stage": [y]}
+
+
+# Known only where a test says so: other tests go through all networks.
+del FACTORIES["Tiny"]
 
 
 def registered(monkeypatch):
-    """Let `zoo.load` know the tiny factory, as a line in `FACTORIES` would."""
+    """Let `zoo.load` know the tiny factory."""
     monkeypatch.setitem(FACTORIES, "Tiny", Tiny)
 
 

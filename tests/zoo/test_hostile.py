@@ -153,7 +153,7 @@ def test_the_list_is_what_this_library_registers():
     known = serialized.classes()
     for entry in (LIF, STAALIF, Triangular):
         assert known[f"keras_staa>{entry.__name__}"] is entry
-    for entry in ("PerStep", "Conv2D", "BatchNormalization", "RematerializedModel"):
+    for entry in ("PerStep", "Conv2D", "BatchNormalization", "Network"):
         assert f"keras_staa>{entry}" not in known
         assert f"keras_staa>{entry}" in keras.saving.get_custom_objects()
 
@@ -176,7 +176,7 @@ def test_a_neuron_of_ones_own_is_named_by_the_one_who_loads(tmp_path):
     assert type(tiny(neuron=own).get_layer("stem_neuron")) is Registered
 
 
-@pytest.mark.parametrize("name", presets.DROPPED)
+@pytest.mark.parametrize("name", ("weights", "input_tensor", "name", "remat"))
 def test_an_argument_that_no_preset_has(name, copy):
     with_arguments(copy, **{name: "/etc/passwd"})
     refused(copy, "preset.json", name)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_staa import STAAVGG, presets, zoo
+from keras_staa import STAAVGG, models, presets, zoo
 from tests.zoo.support import CLASSES, images, predictions, registered, saved, tiny, values
 
 
@@ -162,7 +162,7 @@ def test_the_folder_may_be_a_string_or_a_path(kind, preset, model):
 
 def test_it_is_an_ordinary_model_not_compiled(preset):
     loaded = zoo.load(preset)
-    assert type(loaded) is keras.Model or type(loaded).__name__ == "Functional"
+    assert isinstance(loaded, models.Network) and isinstance(loaded, keras.Model)
     assert not loaded.compiled
     assert loaded.input_shape == (None, 16, 16, 3)
     assert loaded.output_shape == (None, 3)

@@ -6,7 +6,7 @@ import pathlib
 # Checked with Keras 3.15: a store hands each layer its arrays under the path of the layer.
 from keras.src.saving import saving_lib
 
-from keras_staa import weight_files
+from keras_staa.presets import weight_files
 
 VARIABLES = "vars"
 

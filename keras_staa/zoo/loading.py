@@ -5,7 +5,7 @@ import contextlib
 import keras
 
 from keras_staa import checks, presets
-from keras_staa.models import FACTORIES, pretrained
+from keras_staa.models import pretrained, registry
 
 
 def list_models():
@@ -43,7 +43,10 @@ def describe(name_or_folder):
     >>> describe("cifar10")["classes"]
     10
     """
-    return presets.read(presets.find(name_or_folder)).model_dump()
+    preset = presets.open_preset(name_or_folder)
+    if preset.architecture in registry.FACTORIES:
+        pretrained.check_names(registry.FACTORIES[preset.architecture], preset)
+    return preset.as_dictionary()
 
 
 def load(name_or_folder, classes=None, include_top=True, weights=True, dtype=None, **arguments):
@@ -86,21 +89,20 @@ def load(name_or_folder, classes=None, include_top=True, weights=True, dtype=Non
     >>> load("cifar10", include_top=False, pooling="steps").output_shape
     (None, 3, 3, 256)
     """
-    folder = presets.find(name_or_folder)
-    architecture = presets.read(folder).architecture
-    if architecture not in FACTORIES:
+    preset = presets.open_preset(name_or_folder)
+    if preset.architecture not in registry.FACTORIES:
         raise ValueError(
-            f"{folder / presets.DESCRIPTION} must name one of {list(FACTORIES)}. "
-            f"Received: architecture={architecture!r}"
+            f"{preset.path} must name one of {sorted(registry.FACTORIES)}; import the module of a "
+            f"network of your own first. Received: architecture={preset.architecture!r}"
         )
-    factory = FACTORIES[architecture]
+    factory = registry.FACTORIES[preset.architecture]
     arguments["include_top"] = checks.boolean("include_top", include_top)
     if classes is not None:
         arguments["classes"] = checks.positive_int("classes", classes)
     with _policy(dtype):
         if checks.boolean("weights", weights):
-            return factory(weights=str(folder), **arguments)
-        return pretrained.untrained(factory, folder, arguments)
+            return factory(weights=preset, **arguments)
+        return pretrained.untrained(factory, preset, arguments)
 
 
 @contextlib.contextmanager

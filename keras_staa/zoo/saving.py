@@ -6,9 +6,10 @@ import shutil
 
 import keras
 
-from keras_staa import checks, h5_files, presets, serialized, weight_files
+from keras_staa import checks, h5_files, presets, serialized
 from keras_staa.models.pretrained import parameters
 from keras_staa.new_folder import new_folder
+from keras_staa.presets import weight_files
 from keras_staa.zoo.origin import factory_network
 
 
@@ -63,7 +64,8 @@ def save(
     ```
     """
     folder = pathlib.Path(folder)
-    architecture, arguments, network = _origin(model)
+    architecture, arguments, network = factory_network(model)
+    arguments = serialized.plain(arguments)
     checks.choice("dtype", dtype, ("float16", "float32"))
     if len(class_names) != arguments["classes"]:
         raise ValueError(
@@ -118,12 +120,6 @@ def write_weights(model, path, dtype):
     packed = io.BytesIO()
     weight_files.rewrite(h5_files.weights(model), packed, dtype)
     h5_files.write(path, packed.getbuffer())
-
-
-def _origin(model):
-    architecture, arguments, network = factory_network(model)
-    arguments = {name: value for name, value in arguments.items() if name not in presets.DROPPED}
-    return architecture, serialized.plain(arguments), network
 
 
 def _steps(arguments):

@@ -1,0 +1,99 @@
+"""What the bodies of networks are built of."""
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_staa.initializers import ONES, ZEROS, VarianceScaling
+from keras_staa.layers import LIF, STAA, STAALIF, BatchNormalization, Conv2D, PerStep, RepeatSteps
+
+
+def convolution(
+    x,
+    filters,
+    kernel,
+    strides,
+    name,
+    per_step=True,
+    initializer=None,
+    pool=None,
+    momentum=0.9,
+):
+    """Convolution without bias and batch normalisation: the current into a neuron.
+
+    Args:
+        x: Keras tensor.
+        filters, kernel, strides, name: of the convolution.
+        per_step: whether x has a time axis.
+        initializer: of the kernel, of its own: an object draws the same each time it is asked.
+        pool: None or a layer between the two.
+        momentum: of the moving averages.
+    """
+    conv = Conv2D(
+        filters,
+        kernel,
+        strides=strides,
+        padding="same",
+        use_bias=False,
+        data_format="channels_last",
+        kernel_initializer=initializer or VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        name=f"{name}_conv",
+    )
+    norm = BatchNormalization(
+        momentum=momentum,
+        epsilon=1e-5,
+        beta_initializer=ZEROS,
+        gamma_initializer=ONES,
+        moving_mean_initializer=ZEROS,
+        moving_variance_initializer=ONES,
+        name=f"{name}_bn",
+    )
+    x = each_step(conv, x, per_step)
+    x = x if pool is None else each_step(pool, x, per_step)
+    return each_step(norm, x, per_step)
+
+
+def average_pool(x, name):
+    """Mean of two by two places."""
+    pool = layers.AveragePooling2D(2, padding="same", data_format="channels_last", name=name)
+    return each_step(pool, x)
+
+
+def each_step(layer, x, per_step=True):
+    """Apply a layer to each step, or to images that have no steps yet."""
+    return PerStep(layer, name=layer.name)(x) if per_step else layer(x)
+
+
+def spikes(x, arguments, name, attention=True):
+    """The neurons, with the aggregator in front of them where the network has it."""
+    neuron, staa = arguments.neuron or {}, arguments.aggregator
+    staa = None if staa is None else seeded(staa, name)
+    if isinstance(neuron, keras.layers.Layer):
+        if attention and staa is not None:
+            x = STAA(**staa, name=f"{name}_staa")(x)
+        config = seeded({**neuron.get_config(), "name": f"{name}_neuron"}, name)
+        return type(neuron).from_config(config)(x)
+    learn = {"learn": staa is not None}
+    if attention and staa is not None:
+        return STAALIF(**staa, **{**learn, **neuron}, name=f"{name}_neuron")(x)
+    return LIF(**{**learn, **neuron}, name=f"{name}_neuron")(x)
+
+
+def seeded(arguments, name):
+    """Arguments whose seed, where they have one, is a layer's own: equal draws would be one."""
+    seed = arguments.get("seed")
+    if not isinstance(seed, int):
+        return arguments
+    own = np.random.SeedSequence([seed, *name.encode()]).generate_state(1)[0]
+    return {**arguments, "seed": int(own >> 1)}
+
+
+def stem(x, filters, kernel, strides, arguments, name="stem"):
+    """First convolution and neurons. The current of an image is computed once and repeated."""
+    x = convolution(x, filters, kernel, strides, name, per_step=arguments.frames)
+    return spikes(spread(x, arguments), arguments, name, attention=False)
+
+
+def spread(x, arguments):
+    """Give the current of an image its time axis."""
+    return x if arguments.frames else RepeatSteps(arguments.steps, name="repeat_steps")(x)
