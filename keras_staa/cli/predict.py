@@ -26,7 +26,7 @@ def run(args):
     backends.check()
     if args.module:
         importlib.import_module(args.module)
-    from keras_staa import checks, images, zoo
+    from keras_staa import checks, image_utils, zoo
 
     top = checks.positive_int("top", args.top)
     model = zoo.load(args.model)
@@ -44,8 +44,8 @@ def run(args):
     table = Table("Picture", "Class", "Probability")
     for chunk in _chunks(paths, model.input_shape[1:], errors):
         names, arrays = zip(*chunk, strict=True)
-        outputs = model.predict(images.preprocess_input(arrays), verbose=0)
-        named = images.decode_predictions(
+        outputs = model.predict(image_utils.preprocess_input(arrays), verbose=0)
+        named = image_utils.decode_predictions(
             _probabilities(outputs, preset.arguments), top, preset.class_names
         )
         for path, best in zip(names, named, strict=True):

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_staa import serialized
-from keras_staa.images import warn_of_range
+from keras_staa.image_utils import warn_of_range
 from keras_staa.ops.recompute import recomputed
 
 # A Keras tensor made of a network's layers has what the network knows.

@@ -20,7 +20,7 @@ TRAINING = ("trainable", "dtype", "seed", "build_config")
 GRAPH = ("name", "layers", "input_layers", "output_layers")
 
 
-def recognise(model, factories):
+def recognize(model, factories):
     """The factory's name and the arguments that made a network.
 
     Args:

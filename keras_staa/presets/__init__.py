@@ -12,7 +12,7 @@ from keras_staa.presets.folders import (
     root,
 )
 from keras_staa.presets.preset import Preset, open_preset, sha256
-from keras_staa.presets.schema import schema
+from keras_staa.presets.schema import description_class
 
 __all__ = [
     "CARD",
@@ -21,11 +21,11 @@ __all__ = [
     "WEIGHTS",
     "Preset",
     "aliases",
+    "description_class",
     "find",
     "known_as",
     "names",
     "open_preset",
     "root",
-    "schema",
     "sha256",
 ]

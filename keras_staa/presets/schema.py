@@ -10,7 +10,7 @@ LONGEST = 2**22
 
 
 @functools.cache
-def schema():
+def description_class():
     """The pydantic model that `preset.json` must fit; made when a preset is first read."""
     import pydantic
 
@@ -68,13 +68,13 @@ def parse(path):
         path: `pathlib.Path` of the file.
 
     Returns:
-        An instance of `schema()`.
+        An instance of `description_class()`.
 
     Raises:
         ValueError: if the file does not fit the schema.
     """
     try:
-        return schema().model_validate_json(_text(path), strict=True)
+        return description_class().model_validate_json(_text(path), strict=True)
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} must be the description of a preset as `keras_staa.zoo.save` writes it: "

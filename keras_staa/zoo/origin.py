@@ -5,7 +5,7 @@ import numpy as np
 
 from keras_staa.layers import MeanOverSteps
 from keras_staa.models import FACTORIES
-from keras_staa.models.recognition import recognise
+from keras_staa.models.recognition import recognize
 from keras_staa.models.transfer import transfer
 
 # What may stand behind a network without its top, so that both together are one with it.
@@ -40,7 +40,7 @@ def factory_network(model):
     Raises:
         ValueError: if the model is none of these.
     """
-    found = recognise(model, FACTORIES.values())
+    found = recognize(model, FACTORIES.values())
     if found is not None:
         if not found[1]["include_top"]:
             raise ValueError(
@@ -49,7 +49,7 @@ def factory_network(model):
             )
         return *found, model
     known = (
-        (base, head, recognise(base, FACTORIES.values())) for base, head in _taken_apart(model)
+        (base, head, recognize(base, FACTORIES.values())) for base, head in _taken_apart(model)
     )
     base, head, found = next(
         (way for way in known if way[2] is not None and not way[2][1]["include_top"]),

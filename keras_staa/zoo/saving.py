@@ -80,7 +80,7 @@ def save(
     with new_folder(folder) as partial:
         weights = partial / presets.WEIGHTS
         write_weights(network, weights, dtype)
-        preset = presets.schema()(
+        preset = presets.description_class()(
             format=1,
             name=folder.name,
             architecture=architecture,

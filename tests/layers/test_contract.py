@@ -19,6 +19,7 @@ from keras_staa.layers import (
     MeanOverSteps,
     PerStep,
     RepeatSteps,
+    STAANeuron,
 )
 from keras_staa.layers import PositionEncoding as Position
 from keras_staa.layers import StepAttention as Steps
@@ -320,3 +321,16 @@ def test_parts_use_the_policy_of_the_whole(kind):
     layer = kind(dtype="mixed_bfloat16")
     layer.build((None, 4, *IMAGE))
     assert {part.compute_dtype for part in layer._flatten_layers()} == {"bfloat16"}
+
+
+@pytest.mark.parametrize("whole", [STAALIF, STAANeuron])
+def test_the_arguments_of_the_parts_are_those_of_the_whole(whole):
+    """In the order and with the default values of the parts, but that STAALIF learns."""
+
+    def parameters(layer):
+        found = list(inspect.signature(layer).parameters.values())
+        return [p for p in found if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+
+    parts = parameters(STAA) + (parameters(LIF) if whole is STAALIF else [])
+    expected = [(p.name, True if p.name == "learn" else p.default) for p in parts]
+    assert [(p.name, p.default) for p in parameters(whole) if p.name != "neuron"] == expected

@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import sys
 
 import keras
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 
 from keras_staa import STAAVGG, STAACompact, STAAResNet18, STAAResNet20, models, zoo
 from keras_staa.layers import ALIF
+from keras_staa.presets import schema
 from keras_staa.serialized import plain
 from tests.zoo.support import CLASSES, Tiny, images, predictions, registered, saved, tiny
 
@@ -138,9 +138,8 @@ def counted(method, calls):
 
 def test_a_preset_is_opened_and_parsed_once(tmp_path, monkeypatch):
     folder, texts = saved(tmp_path / "preset"), []
-    module = sys.modules["keras_staa.presets.schema"]
-    read = module._text
-    monkeypatch.setattr(module, "_text", lambda path: texts.append(path) or read(path))
+    read = schema._text
+    monkeypatch.setattr(schema, "_text", lambda path: texts.append(path) or read(path))
     for way in (
         lambda: zoo.load(folder),
         lambda: zoo.load(folder, classes=5),

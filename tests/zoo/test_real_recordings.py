@@ -17,7 +17,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", OF_NMNIST)
-def test_the_test_recordings_are_recognised_as_stated(name, folder, monkeypatch):
+def test_the_test_recordings_are_recognized_as_stated(name, folder, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "examples")
     import recordings
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_staa import decode_predictions, images, preprocess_input, zoo
+from keras_staa import decode_predictions, image_utils, preprocess_input, zoo
 from tests.zoo.support import CLASSES, Tiny, registered, saved, tiny
 from tests.zoo.support import images as random_images
 
@@ -84,8 +84,8 @@ def test_nothing_is_said_of_other_values(values, model):
 
 def test_empty_and_many_images(model):
     many = np.zeros((100, 16, 16, 3), "float32")
-    assert images._largest(many[:0]) == 0
-    many[images.LOOKED_AT - 1] = 255
+    assert image_utils._largest(many[:0]) == 0
+    many[image_utils.LOOKED_AT - 1] = 255
     with pytest.warns(UserWarning, match=WARNING):
         model.predict(many, verbose=0)
 
