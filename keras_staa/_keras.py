@@ -1,14 +1,135 @@
-"""Private corners of Keras."""
+"""Every private corner of Keras that is used, checked with Keras 3.15.
+
+The public API has no way to do what these do. `tests/test_keras.py` fails where Keras changes one,
+and finds private names that are used elsewhere.
+"""
+
+import contextlib
+
+import keras
+from keras.src.backend.common import global_state
+from keras.src.layers.preprocessing.data_layer import DataLayer
+from keras.src.saving import saving_lib
+
+__all__ = [
+    "DataLayer",
+    "MarkingModel",
+    "WeightStore",
+    "all_layers",
+    "build_metrics",
+    "draw_from",
+    "initialize",
+    "inputs_of",
+    "load_state",
+    "made_by",
+    "save_state",
+    "seed_of",
+    "trainable_even_if_frozen",
+    "waiting_variables",
+]
+
+# Where layers write their weights to in `save_state` and read them from in `load_state`.
+WeightStore = saving_lib.H5IOStore
+
+
+def all_layers(layer):
+    """The layer or model itself and everything inside it, those inside wrappers included.
+
+    `model.layers` holds the outermost only. Things that are no layers, such as random seeds, are
+    among them.
+    """
+    return layer._flatten_layers()
 
 
 def made_by(tensor):
-    """The operation that made a Keras tensor. Checked with Keras 3.15."""
+    """The layer or operation that made a Keras tensor."""
     return tensor._keras_history.operation
 
 
-def trainable_even_if_frozen(layer):
-    """The variables that a layer itself trains, or would if it were not frozen.
+def inputs_of(tensor):
+    """The Keras tensors that a Keras tensor was made from."""
+    operation, node, _ = tensor._keras_history
+    return operation._inbound_nodes[node].input_tensors
 
-    Checked with Keras 3.15; `trainable_variables` is empty for a frozen layer.
-    """
+
+def trainable_even_if_frozen(layer):
+    """The variables that a layer itself trains, or would if it were not frozen."""
     return layer._trainable_variables
+
+
+def waiting_variables():
+    """The list of variables that were made in a `keras.StatelessScope` and have no values yet."""
+    return global_state.get_global_attribute("uninitialized_variables", [], set_to_default=True)
+
+
+def initialize(variable):
+    """Give a variable that waited its start value."""
+    variable._deferred_initialize()
+
+
+def save_state(model, store):
+    """Let every layer write its weights to a `WeightStore`, as `save_weights` does to a file."""
+    saving_lib._save_state(model, store, None, "", set())
+
+
+def load_state(model, store):
+    """Let every layer read its weights from a `WeightStore`, as `load_weights` does from a file.
+
+    Returns:
+        A list of pairs of what could not be loaded and its error.
+    """
+    errors = {}
+    saving_lib._load_state(
+        model,
+        weights_store=store,
+        assets_store=None,
+        inner_path="",
+        visited_saveables=set(),
+        failed_saveables=set(),
+        error_msgs=errors,
+    )
+    return list(errors.values())
+
+
+def build_metrics(model, batch):
+    """Make the state of a compiled model's metrics, which TensorFlow makes at the first step."""
+    model._symbolic_build(data_batch=batch)
+
+
+def seed_of(layer):
+    """The seed generator of a `DataLayer` for the backend that it runs on at present.
+
+    In `tf.data` that is TensorFlow, whatever the backend of Keras.
+    """
+    return layer._get_seed_generator(layer.backend._backend)
+
+
+@contextlib.contextmanager
+def draw_from(layers, seeds):
+    """Let layers, and those inside them, draw from `seeds` instead of their own generators."""
+    every = [inner for layer in layers for inner in all_layers(layer)]
+    # By identity, since one layer may stand in the list twice.
+    drawing = {id(layer): layer for layer in every if hasattr(layer, "_get_seed_generator")}
+    for layer in drawing.values():
+        layer._get_seed_generator = lambda backend=None: seeds
+    try:
+        yield
+    finally:
+        for layer in drawing.values():
+            del layer._get_seed_generator
+
+
+class MarkingModel(keras.Model):
+    """A functional model that can mark the Keras tensors made of its layers.
+
+    `keras.models.clone_model` makes the copy of such tensors and of nothing else.
+    """
+
+    def mark(self, tensor):
+        """Called with the Keras tensor at the end of the layers."""
+
+    def _run_through_graph(self, *args, **kwargs):
+        outputs = super()._run_through_graph(*args, **kwargs)
+        if keras.backend.is_keras_tensor(outputs):
+            self.mark(outputs)
+        return outputs

@@ -7,7 +7,7 @@ import json
 import keras
 import numpy as np
 
-from keras_staa import h5_files
+from keras_staa import _keras, h5_files
 
 # What a file holds besides the weights and the optimizer's state in the layout of Keras.
 _GENERATORS, _METRICS, _RECORD = "random_generators", "metrics", "run"
@@ -162,7 +162,7 @@ def _check_finite_dataset(name, item):
 def _signature(model):
     """What tells the networks and optimizers of checkpoints apart, as JSON holds it."""
     layers = []
-    for layer in model._flatten_layers():
+    for layer in _keras.all_layers(model):
         # The layers of models are looked at themselves.
         config = {} if isinstance(layer, keras.Model) else _config(layer)
         layers.append({"class": type(layer).__name__, "config": config})

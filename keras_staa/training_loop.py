@@ -1,4 +1,4 @@
-"""Going on within an epoch of `fit`: what this needs of the insides of Keras, 3.12 to 3.15.
+"""Going on within an epoch of `fit`: the training loop of Keras, from a step on.
 
 `fit` calls `model.train_function` for each step, which has other arguments on each backend. On
 TensorFlow the state of the metrics is made at the first step, elsewhere before.
@@ -7,6 +7,8 @@ TensorFlow the state of the metrics is made at the first step, elsewhere before.
 import contextlib
 
 import keras
+
+from keras_staa import _keras
 
 
 def skip(model, steps, logs, metrics, then):
@@ -50,7 +52,7 @@ def skip(model, steps, logs, metrics, then):
     def tensorflow(iterator):
         batch = batches(iterator)
         if remaining == steps:
-            model._symbolic_build(data_batch=batch)
+            _keras.build_metrics(model, batch)
             _set_metrics(model, metrics)
         return passed()
 

@@ -10,13 +10,11 @@ import keras
 import numpy as np
 
 # Not exported, but the path Keras' documentation gives for layers that also run in tf.data.
-from keras.src.layers.preprocessing.data_layer import DataLayer
-
-from keras_staa import checks
+from keras_staa import _keras, checks
 
 
 @keras.saving.register_keras_serializable("keras_staa")
-class Cutout(DataLayer):
+class Cutout(_keras.DataLayer):
     """Sets one square of each image to a constant, at a place drawn for each image.
 
     The centre is uniform over the image, so the square may pass the border and then shows only in
@@ -64,7 +62,7 @@ class Cutout(DataLayer):
     def _inside(self, shape, axis):
         """Which coordinates of one axis lie in the square: (batch, size of the axis)."""
         centre = self.backend.random.randint(
-            (*shape[:-3], 1), 0, shape[axis], seed=self._get_seed_generator(self.backend._backend)
+            (*shape[:-3], 1), 0, shape[axis], seed=_keras.seed_of(self)
         )
         start = centre - self.size // 2
         at = self.backend.numpy.arange(shape[axis], dtype="int32")
@@ -76,7 +74,7 @@ class Cutout(DataLayer):
 
 
 @keras.saving.register_keras_serializable("keras_staa")
-class RandomChoice(DataLayer):
+class RandomChoice(_keras.DataLayer):
     """Applies to each image one of several layers, or none, all equally likely.
 
     `keras.layers.RandAugment` draws the operations once for the whole batch. Here every layer sees
@@ -123,7 +121,7 @@ class RandomChoice(DataLayer):
             (*shape[:-3], 1, 1, 1),
             0,
             len(self.layers) + 1,
-            seed=self._get_seed_generator(self.backend._backend),
+            seed=_keras.seed_of(self),
         )
         outputs = images
         for index, layer in enumerate(self.layers):

@@ -4,12 +4,10 @@ import keras
 import numpy as np
 
 # Not exported, but the path Keras' documentation gives for layers that also run in tf.data.
-from keras.src.layers.preprocessing.data_layer import DataLayer
-
-from keras_staa import checks
+from keras_staa import _keras, checks
 
 
-class FrameLayer(DataLayer):
+class FrameLayer(_keras.DataLayer):
     """A layer for frames; its `change` is written once for backends and NumPy.
 
     Attributes:
@@ -31,7 +29,7 @@ class FrameLayer(DataLayer):
         checks.input_shape(self, frames.shape, "bthwc")
         if not training:
             return frames
-        seed = self._get_seed_generator(self.backend._backend)
+        seed = _keras.seed_of(self)
         return self.change(self.backend, frames, None, seed)[0]
 
     def change(self, backend, frames, labels, seed):

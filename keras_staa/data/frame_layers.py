@@ -10,7 +10,7 @@ import math
 
 import keras
 
-from keras_staa import checks
+from keras_staa import _keras, checks
 from keras_staa.data.frame_layer import FrameLayer, gathered, picked, ranged, whole
 
 
@@ -235,7 +235,7 @@ class FrameMixUp(FrameLayer):
         frames, labels = (
             self.backend.cast(inputs[name], self.compute_dtype) for name in ("frames", "labels")
         )
-        seed = self._get_seed_generator(self.backend._backend)
+        seed = _keras.seed_of(self)
         frames, labels = self.change(self.backend, frames, labels, seed)
         return {"frames": frames, "labels": labels}
 

@@ -1,10 +1,8 @@
 """Image classification data sets from TensorFlow Datasets, read, cached and augmented."""
 
-import contextlib
-
 import keras
 
-from keras_staa import checks
+from keras_staa import _keras, checks
 from keras_staa.data import augment as augmentation
 from keras_staa.data import sources
 from keras_staa.data.passes import passes
@@ -210,7 +208,7 @@ def _augmenter(tf, layers):
     @tf.autograph.experimental.do_not_convert
     def apply(pair, draw):
         batch, labels = pair
-        with _drawing_from(layers, _Draws(tf, draw)):
+        with _keras.draw_from(layers, _Draws(tf, draw)):
             for layer in layers:
                 batch = layer(batch, training=True)
         return tf.cast(batch, "float32"), labels
@@ -227,18 +225,3 @@ class _Draws(keras.random.SeedGenerator):
     def next(self, ordered=True):
         self._count += 1
         return self._tf.stack([self._number, self._count])
-
-
-@contextlib.contextmanager
-def _drawing_from(layers, seeds):
-    """Lets the layers, and those inside them, draw from `seeds` instead of their own."""
-    every = [inner for layer in layers for inner in layer._flatten_layers()]
-    # By identity, since one layer may stand in the list twice.
-    drawing = {id(layer): layer for layer in every if hasattr(layer, "_get_seed_generator")}
-    for layer in drawing.values():
-        layer._get_seed_generator = lambda backend=None: seeds
-    try:
-        yield
-    finally:
-        for layer in drawing.values():
-            del layer._get_seed_generator

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_staa import checks
+from keras_staa import _keras, checks
 from keras_staa.layers.neuron import Neuron
 from keras_staa.layers.staa import STAA
 from keras_staa.ops import inductor
@@ -41,7 +41,7 @@ def jit_compile(model, enabled=True):
     """
     enabled = checks.boolean("enabled", enabled)
     # Every layer that Keras keeps track of, attributes of other layers included.
-    layers = model._flatten_layers() if isinstance(model, keras.layers.Layer) else []
+    layers = _keras.all_layers(model) if isinstance(model, keras.layers.Layer) else []
     found = [layer for layer in layers if isinstance(layer, Neuron | STAA)]
     if not found:
         raise ValueError(f"`model` must have a neuron or a STAA layer. Received: model={model!r}")

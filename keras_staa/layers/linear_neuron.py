@@ -1,5 +1,7 @@
 """Neurons whose potential is linear in the one before and in the current."""
 
+import types
+
 from keras import ops
 
 from keras_staa import checks
@@ -41,8 +43,8 @@ class LinearNeuron(Neuron):
         super().__init__(threshold, surrogate, **kwargs)
         self.reset = checks.choice("reset", reset, RESETS)
         self.detach_reset = checks.boolean("detach_reset", detach_reset)
-        # Past Keras's bookkeeping, which would look for layers in it.
-        object.__setattr__(self, "_made", {})
+        # Keras would look for layers in a dictionary.
+        self._made = types.SimpleNamespace(with_weights=None, constant=None)
 
     def coefficients(self):
         """M and N: two floats, or two float32 tensors of shape (C,) or ()."""
@@ -55,11 +57,12 @@ class LinearNeuron(Neuron):
     def _spiking(self, constants=None):
         """The dynamics as the attributes say now, kept: not every surrogate has a hash."""
         given = self.dynamics(), constants, self.compiled
-        kept, made = self._made.get(constants is None, (None, None))
-        if kept != given:
-            made = spiking(*given)
-            self._made[constants is None] = given, made
-        return made
+        kind = "with_weights" if constants is None else "constant"
+        kept = getattr(self._made, kind)
+        if kept is None or kept[0] != given:
+            kept = given, spiking(*given)
+            setattr(self._made, kind, kept)
+        return kept[1]
 
     def step(self, state, drive):
         decay, gain = self.coefficients()

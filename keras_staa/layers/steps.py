@@ -5,7 +5,7 @@ import inspect
 import keras
 from keras import ops
 
-from keras_staa import checks
+from keras_staa import _keras, checks
 
 
 def flatten_layers(model):
@@ -28,9 +28,8 @@ def flatten_layers(model):
     >>> model.layers[0].layer.trainable
     False
     """
-    # Keras sees some things that are no layers, such as random seeds, among them.
-    found = model._flatten_layers(include_self=False)
-    return [layer for layer in found if isinstance(layer, keras.Layer)]
+    found = _keras.all_layers(model)
+    return [x for x in found if isinstance(x, keras.Layer) and x is not model]
 
 
 @keras.saving.register_keras_serializable("keras_staa")

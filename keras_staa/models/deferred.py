@@ -4,10 +4,7 @@ import contextlib
 
 import keras
 
-# Checked with Keras 3.15: variables made inside a StatelessScope wait here for their values.
-from keras.src.backend.common import global_state
-
-PENDING = "uninitialized_variables"
+from keras_staa import _keras
 
 
 @contextlib.contextmanager
@@ -20,7 +17,7 @@ def deferred(keep=True):
     Args:
         keep: if False, they never get values.
     """
-    waiting = global_state.get_global_attribute(PENDING, [], set_to_default=True)
+    waiting = _keras.waiting_variables()
     before = len(waiting)
     made = []
     try:
@@ -30,4 +27,4 @@ def deferred(keep=True):
     finally:
         del waiting[before:]
     for variable in made:
-        variable._deferred_initialize()
+        _keras.initialize(variable)

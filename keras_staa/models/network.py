@@ -8,7 +8,7 @@ import types
 import keras
 from keras import ops
 
-from keras_staa import serialized
+from keras_staa import _keras, serialized
 from keras_staa.image_utils import warn_of_range
 from keras_staa.ops.recompute import recomputed
 
@@ -43,7 +43,7 @@ class _Notes:
 
 
 @keras.saving.register_keras_serializable("keras_staa")
-class Network(keras.Model):
+class Network(_keras.MarkingModel):
     """A functional model that knows how it was made, and where its stages end.
 
     The factories return it. What it knows is kept by `.keras` files, `keras.models.clone_model`
@@ -86,12 +86,8 @@ class Network(keras.Model):
         self._notes = dataclasses.replace(cloned) if cloned and not factory else own
         self.rematerialize(self._notes.remat)
 
-    def _run_through_graph(self, *args, **kwargs):
-        outputs = super()._run_through_graph(*args, **kwargs)
-        # All that `keras.models.clone_model` makes its copy of.
-        if keras.backend.is_keras_tensor(outputs):
-            setattr(outputs, MARK, getattr(self, "_notes", None))
-        return outputs
+    def mark(self, tensor):
+        setattr(tensor, MARK, getattr(self, "_notes", None))
 
     @property
     def factory(self):

@@ -4,6 +4,7 @@ import types
 
 import keras
 
+from keras_staa import _keras
 from keras_staa.layers import flatten_layers
 from keras_staa.presets import weight_files
 
@@ -103,7 +104,7 @@ def _shapes(layer):
 
 def _with_weights(layer):
     """The layer itself or the innermost ones inside it, as far as they have weights."""
-    flat = layer._flatten_layers()
+    flat = _keras.all_layers(layer)
     parts = [inner for inner in flat if inner.weights and not _inner(inner)]
     if sum(len(part.weights) for part in parts) != len(layer.weights):
         raise ValueError(
@@ -114,5 +115,4 @@ def _with_weights(layer):
 
 
 def _inner(layer):
-    others = layer._flatten_layers(include_self=False)
-    return [inner for inner in others if isinstance(inner, keras.Layer)]
+    return flatten_layers(layer)

@@ -3,9 +3,7 @@
 import math
 import pathlib
 
-# Checked with Keras 3.15: a store hands each layer its arrays under the path of the layer.
-from keras.src.saving import saving_lib
-
+from keras_staa import _keras
 from keras_staa.presets import weight_files
 
 VARIABLES = "vars"
@@ -21,7 +19,7 @@ def names(model):
         A dictionary of variables.
     """
     found = {}
-    saving_lib._save_state(model, _Recorder(found), None, "", set())
+    _keras.save_state(model, _Recorder(found))
     return {name: v for name, v in found.items() if not _of_training(name)}
 
 
@@ -81,17 +79,7 @@ def fill(model, held, path):
     Raises:
         ValueError: if a weight is damaged.
     """
-    failed, errors = set(), {}
-    saving_lib._load_state(
-        model,
-        weights_store=_Reader(held),
-        assets_store=None,
-        inner_path="",
-        visited_saveables=set(),
-        failed_saveables=failed,
-        error_msgs=errors,
-    )
-    for saveable, error in errors.values():
+    for saveable, error in _keras.load_state(model, _Reader(held)):
         if str(path) in str(error):
             raise error
         raise ValueError(f"{path} has no weights for {saveable}: {error}") from error
@@ -101,7 +89,7 @@ def _of_training(name):
     return name.startswith(f"{weight_files.OPTIMIZER}/")
 
 
-class _Recorder(saving_lib.H5IOStore):
+class _Recorder(_keras.WeightStore):
     """Where layers write to: it notes what they write and under which name."""
 
     def __init__(self, found):
@@ -118,7 +106,7 @@ class _Recorder(saving_lib.H5IOStore):
         self.found["/".join(part for part in (self.path, VARIABLES, key) if part)] = value
 
 
-class _Reader(saving_lib.H5IOStore):
+class _Reader(_keras.WeightStore):
     """Where layers read from: a data set is read when its layer asks for it."""
 
     def __init__(self, held):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_staa import _keras
 from keras_staa.layers import MeanOverSteps
 from keras_staa.models import FACTORIES
 from keras_staa.models.recognition import recognize
@@ -82,17 +83,17 @@ def _taken_apart(model):
         return
     tensor, head = outputs[0], []
     while True:
-        operation, node = tensor._keras_history[:2]
+        operation = _keras.made_by(tensor)
         if isinstance(operation, MeanOverSteps):
             # It may be the end of the network itself.
             yield keras.Model(model.inputs, tensor, name=model.name), list(head)
         if not isinstance(operation, HEAD):
             break
         head.insert(0, operation)
-        (tensor,) = operation._inbound_nodes[node].input_tensors
+        (tensor,) = _keras.inputs_of(tensor)
     if not isinstance(operation, keras.Model):
         yield keras.Model(model.inputs, tensor, name=model.name), head
-    elif operation._inbound_nodes[node].input_tensors[0] is model.inputs[0]:
+    elif _keras.inputs_of(tensor)[0] is model.inputs[0]:
         yield operation, head
 
 
