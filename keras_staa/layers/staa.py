@@ -12,6 +12,13 @@ from keras_staa.layers.step_attention import StepAttention
 from keras_staa.ops import enriched, summaries, with_sizes
 
 
+def with_step_gate(arguments):
+    """Arguments of `STAA`, where older configurations have `steps` for `step_gate`."""
+    if "steps" not in arguments or "step_gate" in arguments:
+        return arguments
+    return {"step_gate" if k == "steps" else k: v for k, v in arguments.items()}
+
+
 @keras.saving.register_keras_serializable("keras_staa")
 class STAA(keras.layers.Layer):
     """Spatial-temporal attention aggregator: (B, T, H, W, C) currents -> enriched currents.
@@ -26,13 +33,13 @@ class STAA(keras.layers.Layer):
         ratio: reduction of the global context's transform.
         position: `"axial"`, `"full"`, `"sinusoidal"` or None for no encoding.
         context: whether there is a channel gate.
-        steps: whether there is a step gate, or `"causal"` for one that looks back only.
+        step_gate: whether there is a step gate, or `"causal"` for one that looks back only.
         bypass_rate: probability in [0, 1); the paper's best is 0.1.
         seed: of the bypass, an integer or None.
 
     Raises:
         ValueError: for an argument outside its range, an input that is not of rank 5, or sizes
-            that are not known: `position` needs H and W, `position` and `steps` T.
+            that are not known: `position` needs H and W, `position` and `step_gate` T.
 
     Example:
 
@@ -48,7 +55,7 @@ class STAA(keras.layers.Layer):
         ratio=4,
         position="axial",
         context=True,
-        steps=True,
+        step_gate=True,
         bypass_rate=0.1,
         seed=None,
         **kwargs,
@@ -56,7 +63,7 @@ class STAA(keras.layers.Layer):
         super().__init__(**kwargs)
         policy = {"dtype": self.dtype_policy}
         self.ratio = checks.positive_int("ratio", ratio)
-        self.steps = checks.choice("steps", steps, (True, False, "causal"))
+        self.step_gate = checks.choice("step_gate", step_gate, (True, False, "causal"))
         self.bypass_rate = checks.fraction("bypass_rate", bypass_rate, below_one=True)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -66,8 +73,8 @@ class STAA(keras.layers.Layer):
             self.position = PositionEncoding(position, **policy)
         if checks.boolean("context", context):
             self.context = GlobalContext(ratio, **policy)
-        if steps:
-            self.step_attention = StepAttention(causal=steps == "causal", **policy)
+        if step_gate:
+            self.step_attention = StepAttention(causal=step_gate == "causal", **policy)
 
     def build(self, input_shape):
         checks.input_shape(self, input_shape, "bthwc")
@@ -129,10 +136,14 @@ class STAA(keras.layers.Layer):
             "ratio": self.ratio,
             "position": self.position and self.position.kind,
             "context": self.context is not None,
-            "steps": self.steps,
+            "step_gate": self.step_gate,
             "bypass_rate": self.bypass_rate,
             "seed": self.seed,
         }
+
+    @classmethod
+    def from_config(cls, config):
+        return super().from_config(with_step_gate(config))
 
 
 class _BehindAnAggregator(keras.layers.Layer):
@@ -142,6 +153,10 @@ class _BehindAnAggregator(keras.layers.Layer):
         self.staa.build(input_shape)
         self._neuron().build(input_shape)
         self.input_spec = self.staa.input_spec
+
+    @classmethod
+    def from_config(cls, config):
+        return super().from_config(with_step_gate(config))
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -165,7 +180,7 @@ class STAANeuron(_BehindAnAggregator):
 
     Args:
         neuron: a layer of the kind of `keras_staa.layers.Neuron`, or its serialized form.
-        ratio, position, context, steps, bypass_rate, seed: as in `STAA`.
+        ratio, position, context, step_gate, bypass_rate, seed: as in `STAA`.
 
     Raises:
         ValueError: for an argument outside its range, or a neuron that is none.
@@ -184,14 +199,14 @@ class STAANeuron(_BehindAnAggregator):
         ratio=4,
         position="axial",
         context=True,
-        steps=True,
+        step_gate=True,
         bypass_rate=0.1,
         seed=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         policy = {"dtype": self.dtype_policy}
-        self.staa = STAA(ratio, position, context, steps, bypass_rate, seed, **policy)
+        self.staa = STAA(ratio, position, context, step_gate, bypass_rate, seed, **policy)
         self.neuron = serialized.make("neuron", neuron, registered=True)
         if not isinstance(self.neuron, Neuron):
             raise ValueError(
@@ -225,7 +240,7 @@ class STAALIF(_BehindAnAggregator):
         ratio=4,
         position="axial",
         context=True,
-        steps=True,
+        step_gate=True,
         bypass_rate=0.1,
         seed=None,
         decay=0.25,
@@ -239,7 +254,7 @@ class STAALIF(_BehindAnAggregator):
     ):
         super().__init__(**kwargs)
         policy = {"dtype": self.dtype_policy}
-        self.staa = STAA(ratio, position, context, steps, bypass_rate, seed, **policy)
+        self.staa = STAA(ratio, position, context, step_gate, bypass_rate, seed, **policy)
         self.lif = LIF(decay, gain, learn, threshold, reset, detach_reset, surrogate, **policy)
 
     def _neuron(self):

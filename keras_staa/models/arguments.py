@@ -5,6 +5,7 @@ import types
 import keras
 
 from keras_staa import checks, serialized
+from keras_staa.layers.staa import with_step_gate
 from keras_staa.models.argument import ABSENT, FIXED, FREE, RESHAPES, Argument
 
 # Axes of an input that may be of any size.
@@ -26,7 +27,7 @@ class Arguments(types.SimpleNamespace):
             return None
         staa = {"bypass_rate": self.bypass_rate}
         if self.causal:
-            staa["steps"] = "causal"
+            staa["step_gate"] = "causal"
         return {**staa, **(self.attention if isinstance(self.attention, dict) else {})}
 
 
@@ -96,7 +97,7 @@ def _attention(name, value):
             f"`{name}` must be True, False or a dictionary of arguments of STAA. "
             f"Received: {name}={value!r}"
         )
-    return value
+    return with_step_gate(value) if isinstance(value, dict) else value
 
 
 def _neuron(name, value):

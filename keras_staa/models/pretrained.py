@@ -7,6 +7,7 @@ import keras
 
 from keras_staa import _keras, checks, presets, serialized
 from keras_staa.layers import flatten_layers
+from keras_staa.layers.staa import with_step_gate
 from keras_staa.models.argument import ABSENT, FIXED, FREE, RESHAPES, named
 from keras_staa.models.deferred import deferred
 from keras_staa.models.transfer import transfer, transfer_from_file, transferable
@@ -127,6 +128,8 @@ def stored_arguments(factory, preset):
     defaults = {a.name: a.default for a in factory.table if a.in_presets != ABSENT}
     with _of_file(preset):
         arguments = {k: serialized.checked(k, v) for k, v in preset.arguments.items()}
+        if isinstance(arguments.get("attention"), dict):
+            arguments["attention"] = with_step_gate(arguments["attention"])
         if "classifier_activation" in arguments:
             arguments["classifier_activation"] = serialized.activation(
                 "classifier_activation", arguments["classifier_activation"]
@@ -156,7 +159,8 @@ def _of_file(preset):
 
 def _wanted(factory, stored, given, preset):
     """The arguments of the network to build, and the names of layers that are not its own."""
-    wanted = {**stored, **given}
+    checked = {a.name: a.check(a.name, given[a.name]) for a in factory.table if a.name in given}
+    wanted = {**stored, **checked}
     for name in named(factory.table, FIXED):
         if not _equal(wanted[name], stored[name]):
             raise ValueError(

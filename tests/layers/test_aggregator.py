@@ -29,12 +29,12 @@ STAAS = {
     "staa": {},
     "staa-full": {"position": "full"},
     "staa-sinusoidal": {"position": "sinusoidal"},
-    "staa-causal": {"steps": "causal"},
+    "staa-causal": {"step_gate": "causal"},
     "staa-no-position": {"position": None},
     "staa-no-context": {"context": False},
-    "staa-no-steps": {"steps": False},
-    "staa-position-only": {"context": False, "steps": False},
-    "staa-context-only": {"position": None, "steps": False},
+    "staa-no-steps": {"step_gate": False},
+    "staa-position-only": {"context": False, "step_gate": False},
+    "staa-context-only": {"position": None, "step_gate": False},
     "staa-steps-only": {"position": None, "context": False},
 }
 SINGLE = {
@@ -161,7 +161,13 @@ def test_gradients_with_the_neuron(dtype):
 @pytest.mark.parametrize("steps", [T, 12])
 @pytest.mark.parametrize("training", [False, True])
 def test_the_layer_with_a_neuron_is_the_aggregator_then_the_neuron(training, steps):
-    arguments = {"ratio": 2, "position": "full", "steps": "causal", "bypass_rate": 0.4, "seed": 5}
+    arguments = {
+        "ratio": 2,
+        "position": "full",
+        "step_gate": "causal",
+        "bypass_rate": 0.4,
+        "seed": 5,
+    }
     rules = {"decay": 0.3, "gain": 1.1, "threshold": 0.8, "reset": "soft", "surrogate": "arctan"}
     whole = STAALIF(**arguments, **rules)
     pair = keras.Sequential([STAA(**arguments), LIF(learn=True, **rules)])
@@ -231,8 +237,8 @@ def test_each_call_bypasses_other_steps():
 
 CAUSAL = {
     "steps": lambda: StepAttention(causal=True),
-    "staa": lambda: STAA(ratio=2, steps="causal"),
-    "staalif": lambda: STAALIF(ratio=2, steps="causal"),
+    "staa": lambda: STAA(ratio=2, step_gate="causal"),
+    "staalif": lambda: STAALIF(ratio=2, step_gate="causal"),
 }
 
 

@@ -21,7 +21,7 @@ LAYERS = {
     "lif-learned": (LIF, {"learn": True, "reset": "soft"}),
     "staa": (STAA, {"ratio": 2}),
     "staalif": (STAALIF, {"ratio": 2, "surrogate": "sigmoid"}),
-    "staalif-causal": (STAALIF, {"ratio": 2, "steps": "causal", "context": False}),
+    "staalif-causal": (STAALIF, {"ratio": 2, "step_gate": "causal", "context": False}),
 }
 
 

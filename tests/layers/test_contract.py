@@ -36,7 +36,7 @@ AGGREGATOR = {
     "ratio": 1,
     "position": "full",
     "context": True,
-    "steps": "causal",
+    "step_gate": "causal",
     "bypass_rate": 0.3,
     "seed": 3,
 }
@@ -131,12 +131,12 @@ def test_the_config_holds_every_argument_and_gives_the_layer_back(name):
 
 
 @pytest.mark.parametrize("learn", [False, True])
-@pytest.mark.parametrize("part", ["position", "context", "steps"])
+@pytest.mark.parametrize("part", ["position", "context", "step_gate"])
 def test_parts_that_are_off_stay_off(part, learn):
     off = {"position": None}.get(part, False)
     layer = STAALIF.from_config(STAALIF(**{part: off}, learn=learn).get_config())
     layer.build((None, 4, *IMAGE))
-    names = {"position": "position", "context": "context", "steps": "step_attention"}
+    names = {"position": "position", "context": "context", "step_gate": "step_attention"}
     for other, attribute in names.items():
         assert (getattr(layer.staa, attribute) is None) == (other == part)
     assert len(layer.lif.weights) == 2 * learn

@@ -54,7 +54,7 @@ ARGUMENTS = [
             ("ratio", 0, "a positive integer"),
             ("position", "learned", "'axial', 'full', 'sinusoidal'"),
             ("context", "yes", "True or False"),
-            ("steps", "future", "[True, False, 'causal']"),
+            ("step_gate", "future", "[True, False, 'causal']"),
             ("bypass_rate", -0.1, "a number in [0, 1)"),
             ("bypass_rate", 1.0, "a number in [0, 1)"),
             ("bypass_rate", 1.5, "a number in [0, 1)"),
@@ -135,7 +135,7 @@ BUILT = {
     "lif": (LIF, (2, 4, 3)),
     "lif-learned": (lambda: LIF(learn=True), (2, 4, 3)),
     **{name: (make, (2, 4, 6, 6, 3)) for name, make in IMAGES.items() if name != "context"},
-    "staa-position-only": (lambda: STAA(context=False, steps=False), (2, 4, 6, 6, 3)),
+    "staa-position-only": (lambda: STAA(context=False, step_gate=False), (2, 4, 6, 6, 3)),
     "staa-steps-only": (lambda: STAA(position=None, context=False), (2, 4, 6, 6, 3)),
 }
 

@@ -132,7 +132,7 @@ def evaluate_plainly(layer, x):
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("parts", [{}, {"position": None, "context": False, "steps": False}])
+@pytest.mark.parametrize("parts", [{}, {"position": None, "context": False, "step_gate": False}])
 @pytest.mark.parametrize("neuron", [ALIF(threshold=0.3), LIF(learn=True), PLIF(threshold=0.3)])
 def test_behind_an_aggregator(neuron, parts, training):
     x = currents(4, shape=(3, 3, 4))

@@ -18,6 +18,7 @@ from keras_staa.layers import (
     PerStep,
     PositionEncoding,
     RepeatSteps,
+    STAANeuron,
     StepAttention,
 )
 from keras_staa.surrogates import Sigmoid
@@ -50,7 +51,7 @@ def network():
     first = STAA(ratio=2, position="sinusoidal", seed=1)(x)
     spikes = LIF(learn=True, decay=0.5, reset="soft", surrogate=Sigmoid(slope=2))(first)
     second = PerStep(keras.layers.Conv2D(8, 3))(spikes)
-    more = STAALIF(ratio=2, steps="causal", threshold=0.5, surrogate="arctan")(second)
+    more = STAALIF(ratio=2, step_gate="causal", threshold=0.5, surrogate="arctan")(second)
     more = keras.layers.Flatten()(MeanOverSteps()(more))
     outputs = {"first": first, "spikes": spikes, "second": second, "more": more}
     outputs = [keras.layers.Identity(name=name)(x) for name, x in outputs.items()]
@@ -111,3 +112,17 @@ def test_another_backend(saved, backend):
     outputs = np.load(result)
     assert outputs["backend"] == backend
     assert_same(outputs, expected)
+
+
+@pytest.mark.parametrize("kind", [STAA, STAALIF, STAANeuron])
+@pytest.mark.parametrize("switch", [False, "causal"])
+def test_configurations_from_before_the_step_gate_had_its_name(kind, switch):
+    more = {"neuron": LIF()} if kind is STAANeuron else {}
+    config = kind(step_gate=switch, **more).get_config()
+    old = {"steps" if key == "step_gate" else key: value for key, value in config.items()}
+    assert old["steps"] == switch and "step_gate" not in old
+    layer = kind.from_config(old)
+    aggregator = getattr(layer, "staa", layer)
+    assert aggregator.step_gate == switch
+    assert (aggregator.step_attention is None) is (switch is False)
+    assert layer.get_config() == {**config, "name": layer.name}

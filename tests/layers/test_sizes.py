@@ -43,10 +43,10 @@ FREE = {
     "context": (lambda: GlobalContext(ratio=1), (1, 2, 3)),
     "steps": (Steps, (2, 3)),
     "staa": (lambda: STAA(position=None, **PLAIN), (2, 3)),
-    "staa-context": (lambda: STAA(position=None, **PLAIN, steps=False), (1, 2, 3)),
+    "staa-context": (lambda: STAA(position=None, **PLAIN, step_gate=False), (1, 2, 3)),
     "staalif": (lambda: STAALIF(position=None, **PLAIN), (2, 3)),
     "staalif-context": (
-        lambda: STAALIF(position=None, **PLAIN, steps=False),
+        lambda: STAALIF(position=None, **PLAIN, step_gate=False),
         (2, 3),
     ),
     "per-step": (lambda: PerStep(keras.layers.Conv2D(4, 3)), (1, 2, 3)),

@@ -206,7 +206,7 @@ SPECIAL = {
     "neuron layer": {"neuron": LIF(decay=0.5, threshold=0.3, reset="soft")},
     "neuron dictionary": {"neuron": {"threshold": 0.3, "reset": "soft", "learn": False}},
     "surrogate object": {"neuron": {"threshold": 0.3, "surrogate": Triangular(width=2.0)}},
-    "attention dictionary": {"attention": {"position": "full", "steps": "causal"}},
+    "attention dictionary": {"attention": {"position": "full", "step_gate": "causal"}},
     "no attention": {"attention": False},
     "normalization": {"normalization": [(0.5, 0.25), (0.4, 0.2), (0.3, 0.5)]},
     "normalization array": {"normalization": np.array([(0.5, 0.25), (0.4, 0.2), (0.3, 0.5)])},
@@ -225,6 +225,18 @@ def test_arguments_survive(name, tmp_path):
         own, other = model.get_layer(kind), again.get_layer(kind)
         assert type(own) is type(other)
         assert own.get_config() == other.get_config()
+
+
+def test_the_older_name_of_the_step_gate(tmp_path):
+    model = tiny(attention={"step_gate": False})
+    folder = saved(tmp_path / "preset", model)
+    text = (folder / "preset.json").read_text("utf-8")
+    assert '"step_gate": false' in text
+    (folder / "preset.json").write_text(text.replace("step_gate", "steps"), "utf-8")
+    for attention in ({}, {"attention": {"steps": False}}, {"attention": {"step_gate": False}}):
+        again = zoo.load(folder, **attention)
+        assert dict(again.arguments)["attention"] == {"step_gate": False}
+        np.testing.assert_allclose(predictions(again), predictions(model), atol=1e-6)
 
 
 def test_a_loaded_network_can_be_saved_again(tmp_path):
