@@ -18,7 +18,8 @@ import pictures
 from matplotlib.figure import Figure
 
 import keras_staa
-from keras_staa.data import event_sources, formats
+from keras_staa.data import formats
+from keras_staa.data.event.sources import find_source
 
 WEIGHTS = "nmnist1k"
 # Of frames for random weights, and the side of the sensor that records the moving shapes.
@@ -68,7 +69,7 @@ def record(folder, each, seed):
 
 def splits(folder, held_out):
     """The names of the part to train on and of the part held out."""
-    found = event_sources.find(folder, None).splits
+    found = find_source(folder, None).splits
     if "train" in found and "test" in found:
         return "train", "test"
     return f"train[{held_out}%:]", f"train[:{held_out}%]"

@@ -79,9 +79,9 @@ def read():
         folder / "set", 8, shuffle=False, processes=1, verbose=False, cache_dir=folder / "cache"
     )
 
-from keras_staa.data import frame_cache
+from keras_staa.data.cache import store
 
-write = frame_cache._write
+write = store._write
 
 def limited(*args):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), hard))
@@ -90,13 +90,13 @@ def limited(*args):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
 
-frame_cache._write = limited
+store._write = limited
 try:
     read()
 except OSError as error:
     print("OSError", error.errno, "of 80 recordings are done" in str(error), flush=True)
 print([path.suffix for path in (folder / "cache").iterdir() if path.suffix in (".h5", ".tmp")])
-frame_cache._write = write
+store._write = write
 print(len(read()))
 """
 

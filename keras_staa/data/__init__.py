@@ -1,9 +1,12 @@
-"""Data sets for all backends, and augmentation as Keras layers."""
+"""Data sets for all backends, and augmentation as Keras layers.
+
+Event recordings pass through four rooms, in one direction: `formats` reads files, `event` finds
+recordings and makes frames of their events, `cache` keeps frames on disk, and `frame` gives them as
+batches. `image` reads images. A name of a room is singular where a function has the plural.
+"""
 
 from keras_staa.data.arrays import arrays
-from keras_staa.data.augment import Cutout, RandomChoice, random_crop
-from keras_staa.data.events import events
-from keras_staa.data.frame_layers import (
+from keras_staa.data.frame.layers import (
     FrameCutout,
     FrameFlip,
     FrameMixUp,
@@ -11,7 +14,9 @@ from keras_staa.data.frame_layers import (
     FrameRotation,
     TimeShift,
 )
-from keras_staa.data.images import class_names, images
+from keras_staa.data.frame.reading import events
+from keras_staa.data.image.augment import Cutout, RandomChoice, random_crop
+from keras_staa.data.image.reading import class_names, images
 
 __all__ = [
     "Cutout",

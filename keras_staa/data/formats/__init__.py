@@ -11,7 +11,7 @@ import pathlib
 
 from keras_staa import checks
 from keras_staa.data.formats.checking import checked
-from keras_staa.data.formats.events import DTYPE, LONGEST_SIDE, Recording, reject
+from keras_staa.data.formats.contract import DTYPE, LONGEST_SIDE, Recording, reject
 from keras_staa.data.formats.order import ordered
 
 __all__ = ["DTYPE", "FORMATS", "Recording", "Stream", "chunks", "read"]
@@ -183,7 +183,7 @@ def _open(path, sensor_size, events=_CHUNK):
     with open(path, "rb"):
         pass  # The error of a file that is not there is the same for all formats.
     module = importlib.import_module(f"keras_staa.data.formats.{FORMATS[suffix]}")
-    source = module.source(path, min(events, _BLOCK))
+    source = module.open_recording(path, min(events, _BLOCK))
     found, fixed = source.sensor_size, source.fixed
     if found and not all(1 <= side <= LONGEST_SIDE for side in found):
         reject(path, f"state a sensor of 1 to {LONGEST_SIDE} pixels a side", f"{found}")

@@ -6,7 +6,7 @@ import re
 import numpy as np
 
 from keras_staa.data.formats import aedat3, aedat4
-from keras_staa.data.formats import events as shared
+from keras_staa.data.formats import contract as shared
 
 SENSOR_SIZE = (128, 128)
 
@@ -34,7 +34,7 @@ _OTHER = 1 << 31 | 1 << 10
 _LONGEST_LINE, _LONGEST_HEADER = 2**16, 2**24
 
 
-def source(path, events):
+def open_recording(path, events):
     """Open a recording.
 
     Addresses are read as jAER does: x counts from the left, y from the bottom of the picture. A
@@ -56,9 +56,9 @@ def source(path, events):
         match = _VERSION.match(first)
         version = match.group(1) if match else None
         if version == b"3.1":
-            return aedat3.source(path, events)
+            return aedat3.open_recording(path, events)
         if version == b"4.0":
-            return aedat4.source(path, events)
+            return aedat4.open_recording(path, events)
         if version not in _WORDS:
             wanted = f"start with the line '#!AER-DAT' and a version out of {_READ}"
             shared.reject(path, wanted, repr(first[:32]))
@@ -66,7 +66,7 @@ def source(path, events):
         start = file.tell()
     words = _WORDS[version]
     shared.whole_records(path, start, words.itemsize)
-    return shared.Source(sensor_size, _blocks(path, start, words, columns, events))
+    return shared.Opened(sensor_size, _blocks(path, start, words, columns, events))
 
 
 def _header(path, file, version):

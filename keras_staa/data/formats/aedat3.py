@@ -6,7 +6,7 @@ import typing
 
 import numpy as np
 
-from keras_staa.data.formats import events as shared
+from keras_staa.data.formats import contract as shared
 
 _HEAD = struct.Struct("<hhiiiiii")
 _POLARITY = 1
@@ -35,7 +35,7 @@ class _Packet(typing.NamedTuple):
     valid: int
 
 
-def source(path, events, between=None):
+def open_recording(path, events, between=None):
     """Open a recording.
 
     Args:
@@ -53,7 +53,7 @@ def source(path, events, between=None):
     with open(path, "rb") as file:
         sensor_size = _sensor_size(path, _header(path, file))
         start = file.tell()
-    return shared.Source(sensor_size, _blocks(path, start, events, between), bits=_BITS)
+    return shared.Opened(sensor_size, _blocks(path, start, events, between), bits=_BITS)
 
 
 def _header(path, file):

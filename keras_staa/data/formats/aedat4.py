@@ -5,13 +5,13 @@ import struct
 
 import numpy as np
 
-from keras_staa.data.formats import events as shared
+from keras_staa.data.formats import contract as shared
 from keras_staa.data.formats import process
 
 _VERSION = b"#!AER-DAT4.0\r\n"
 
 
-def source(path, events):
+def open_recording(path, events):
     """Open a recording.
 
     Args:
@@ -25,7 +25,7 @@ def source(path, events):
         ValueError: if the file is damaged or does not hold the events of one camera.
         ImportError: if the package `aedat` is not installed.
     """
-    return process.source("aedat4", path, events)
+    return process.open_recording("aedat4", path, events)
 
 
 def parse(path, name, events):
@@ -53,7 +53,7 @@ def parse(path, name, events):
         shared.reject(name, "hold the events of one camera", f"{len(streams)} streams of events")
     ((stream, about),) = streams.items()
     size = about["height"], about["width"]
-    return shared.Source(size, _blocks(decoder, stream, events))
+    return shared.Opened(size, _blocks(decoder, stream, events))
 
 
 def _end_of_data(header):

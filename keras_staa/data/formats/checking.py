@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_staa.data.formats.clock import Clock
-from keras_staa.data.formats.events import DTYPE, LONGEST_SIDE, reject
+from keras_staa.data.formats.contract import DTYPE, LONGEST_SIDE, reject
 
 
 def checked(path, blocks, sensor_size, fixed=True, bits=None):

@@ -17,7 +17,7 @@ if __name__ == "__main__":
         sys.modules[name] = types.ModuleType(name)
         sys.modules[name].__path__ = [str(folder)]
 
-from keras_staa.data.formats import events as shared  # noqa: E402
+from keras_staa.data.formats import contract as shared  # noqa: E402
 
 
 def _serve(memory, cpu_seconds):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_staa.data.formats import events
+from keras_staa.data.formats import contract as shared
 
 # Cameras and their drivers hand events over late, but not later than that (microseconds).
 LATE = 10_000
@@ -80,7 +80,7 @@ class Clock:
     def _refuse(self, t, steps, late):
         place, unit = int(np.argmax(steps < -late)), self._unit
         now, back = int(t[place]), -int(steps[place])
-        events.reject(
+        shared.reject(
             self._path,
             f"have no {unit} more than {late} us before the one in front of it. If its clock was "
             "started again, cut the file there; if its order is another, sort it by time",

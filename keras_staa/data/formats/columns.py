@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_staa.data.formats import events
+from keras_staa.data.formats import contract as shared
 
 NAMES = {
     "x": ("x", "xs"),
@@ -53,5 +53,5 @@ def sensor_size(path, values):
         return None
     sides = [np.asarray(values[name]) for name in ("height", "width")]
     if any(side.size != 1 or side.dtype.kind not in "iu" or side.min() < 1 for side in sides):
-        events.reject(path, "have positive integers as height and width", f"{sides}")
+        shared.reject(path, "have positive integers as height and width", f"{sides}")
     return tuple(int(side.item()) for side in sides)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_staa.data.formats import aedat, prophesee
-from keras_staa.data.formats import events as shared
+from keras_staa.data.formats import contract as shared
 
 _EVENT = np.dtype([("time", "<u4"), ("address", "<u4")])
 # Of a byte in front of the events: both are events of pixels, as older and newer writers call them.
@@ -12,7 +12,7 @@ _TYPES = (0, 12)
 _OLD, _NEW = (9, 17), (14, 28)
 
 
-def source(path, events):
+def open_recording(path, events):
     """Open a recording.
 
     Args:
@@ -27,7 +27,7 @@ def source(path, events):
     """
     with open(path, "rb") as file:
         if file.read(9) == b"#!AER-DAT":
-            return aedat.source(path, events)
+            return aedat.open_recording(path, events)
         file.seek(0)
         fields = prophesee.header(path, file)
         kind = file.read(2)
@@ -40,7 +40,7 @@ def source(path, events):
         shared.reject(path, "have a number as Version", repr(version))
     shared.whole_records(path, start, _EVENT.itemsize)
     shifts = _NEW if int(version) >= 2 else _OLD
-    return shared.Source(prophesee.sensor_size(fields), _blocks(path, start, shifts, events))
+    return shared.Opened(prophesee.sensor_size(fields), _blocks(path, start, shifts, events))
 
 
 def _blocks(path, start, shifts, events):

@@ -4,7 +4,7 @@ import contextlib
 import re
 
 from keras_staa.data.formats import columns, process, tables
-from keras_staa.data.formats import events as shared
+from keras_staa.data.formats import contract as shared
 
 # What deflate can make of a byte is less. A file that promises more holds no such data.
 _MOST_BYTES_OF_ONE = 1100
@@ -13,7 +13,7 @@ _ECF = 36559
 _CACHE = 16 * 2**20
 
 
-def source(path, events):
+def open_recording(path, events):
     """Open a recording.
 
     The events lie at the root, in a group or dataset `events`, or, as Metavision has it, in the
@@ -31,7 +31,7 @@ def source(path, events):
         ValueError: if the file is damaged, has no x, y, t and p, holds more than one recording, or
             is compressed by a filter that is not installed.
     """
-    return process.source("h5", path, events)
+    return process.open_recording("h5", path, events)
 
 
 def parse(path, name, events):
@@ -58,7 +58,7 @@ def parse(path, name, events):
         stated.update(_geometry(attributes.get("geometry")))
     size = columns.sensor_size(name, stated)
     if isinstance(place, h5py.Dataset) and place.ndim == 2 and tables.is_table(place):
-        return shared.Source(size, _table(name, checked(h5py, name, place, 2), events))
+        return shared.Opened(size, _table(name, checked(h5py, name, place, 2), events))
     for place in places:
         names = (place.dtype.names or ()) if isinstance(place, h5py.Dataset) else list(place)
         found = columns.find(names)
@@ -68,9 +68,9 @@ def parse(path, name, events):
         here = [list(p) if isinstance(p, h5py.Group) else p.dtype for p in places]
         shared.reject(name, f"have datasets or fields {columns.wanted()}", f"{here}")
     if isinstance(place, h5py.Dataset):
-        return shared.Source(size, _fields(checked(h5py, name, place), found, events))
+        return shared.Opened(size, _fields(checked(h5py, name, place), found, events))
     parts = [checked(h5py, name, member(h5py, name, place, part)) for part in found]
-    return shared.Source(size, _blocks(parts, events))
+    return shared.Opened(size, _blocks(parts, events))
 
 
 def _geometry(text):

@@ -3,13 +3,13 @@
 import numpy as np
 
 from keras_staa.data.formats import columns, process
-from keras_staa.data.formats import events as shared
+from keras_staa.data.formats import contract as shared
 
 # ST-MNIST: a row for each of 10 x 10 taxels and a last one with the time in seconds.
 _TAXELS, _TAXEL_SIZE = "spiketrain", (10, 10)
 
 
-def source(path, events):
+def open_recording(path, events):
     """Open a recording.
 
     Args:
@@ -23,7 +23,7 @@ def source(path, events):
         ValueError: if the file is damaged or has no x, y, t and p.
         ImportError: if SciPy is not installed.
     """
-    return process.source("mat", path, events)
+    return process.open_recording("mat", path, events)
 
 
 def parse(path, name, events):
@@ -45,9 +45,9 @@ def parse(path, name, events):
         if found := columns.find(place):
             # Squeezed, a single event has no axis.
             parts = [np.atleast_1d(place[part]) for part in found]
-            return shared.Source(columns.sensor_size(name, place), _blocks(parts, events))
+            return shared.Opened(columns.sensor_size(name, place), _blocks(parts, events))
     if _TAXELS in variables:
-        return shared.Source(_TAXEL_SIZE, _blocks(_taxels(name, variables[_TAXELS]), events))
+        return shared.Opened(_TAXEL_SIZE, _blocks(_taxels(name, variables[_TAXELS]), events))
     here = {key: value.dtype.names or value.shape for key, value in variables.items()}
     shared.reject(name, f"have variables or a struct with {columns.wanted()}", f"{here}")
 

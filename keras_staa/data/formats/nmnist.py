@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_staa.data.formats import events as shared
+from keras_staa.data.formats import contract as shared
 
 # N-MNIST has this sensor; other data sets of the format have another, and no file says which.
 SENSOR_SIZE = (34, 34)
@@ -12,7 +12,7 @@ _BYTES, _BITS = 5, 23  # Of an event, and of its time.
 _OVERFLOW_ROW, _OVERFLOW_TIME = 240, 2**13
 
 
-def source(path, events):
+def open_recording(path, events):
     """Open a recording.
 
     Args:
@@ -26,7 +26,7 @@ def source(path, events):
         ValueError: if the file ends within an event.
     """
     shared.whole_records(path, 0, _BYTES, "event", " or no N-MNIST recording")
-    return shared.Source(SENSOR_SIZE, _blocks(path, events), fixed=False, bits=_BITS)
+    return shared.Opened(SENSOR_SIZE, _blocks(path, events), fixed=False, bits=_BITS)
 
 
 def _blocks(path, events):

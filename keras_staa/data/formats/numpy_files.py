@@ -3,10 +3,10 @@
 import numpy as np
 
 from keras_staa.data.formats import columns, tables
-from keras_staa.data.formats import events as shared
+from keras_staa.data.formats import contract as shared
 
 
-def source(path, events):
+def open_recording(path, events):
     """Open a recording.
 
     A .npy file is read piece by piece, a .npz file at once. An .npz file may state the sensor in
@@ -26,8 +26,8 @@ def source(path, events):
     size = columns.sensor_size(path, arrays)
     found = [name for name, array in arrays.items() if tables.is_table(array)]
     if len(found) == 1 and not columns.find(arrays):
-        return shared.Source(size, _table(path, arrays, found[0], events))
-    return shared.Source(size, _blocks(path, _parts(path, arrays), events))
+        return shared.Opened(size, _table(path, arrays, found[0], events))
+    return shared.Opened(size, _blocks(path, _parts(path, arrays), events))
 
 
 def _arrays(path):

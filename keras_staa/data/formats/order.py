@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from keras_staa.data.formats import events
+from keras_staa.data.formats import contract as shared
 
 
 def ordered(path, blocks, size=None):
@@ -58,7 +58,7 @@ def _merge(blocks, late):
 
 def _in_turn(path, chunk, done, size):
     if done is not None and chunk["t"][0] < done:
-        events.reject(
+        shared.reject(
             path,
             f"have no event more than {size} events after those of its time, to be read in chunks "
             "(a larger `events` or `read` sorts it)",

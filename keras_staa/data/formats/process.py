@@ -15,7 +15,7 @@ import weakref
 
 import numpy as np
 
-from keras_staa.data.formats import events as shared
+from keras_staa.data.formats import contract as shared
 
 _PROGRAM = pathlib.Path(__file__).with_name("child.py")
 MEMORY = 2 * 2**30
@@ -26,7 +26,7 @@ CPU_SECONDS, SECONDS = 30, 120
 _idle = []
 
 
-def source(module, path, events, **options):
+def open_recording(module, path, events, **options):
     """Open a recording in another process.
 
     Args:
@@ -52,7 +52,7 @@ def source(module, path, events, **options):
     worker.ask(request)
     head = worker.answer(path)
     _keep(worker)
-    return shared.Source(
+    return shared.Opened(
         head["size"] and tuple(head["size"]), _blocks(path, request), head["fixed"], head["bits"]
     )
 

@@ -2,7 +2,7 @@
 
 import re
 
-from keras_staa.data.formats import events as shared
+from keras_staa.data.formats import contract as shared
 
 _LONGEST_LINE, _LONGEST_HEADER = 2**12, 2**20
 # (height, width) by what the name of the driver holds.

@@ -6,7 +6,7 @@ once: at each word, a part of the state is what the last word that sets it left 
 
 import numpy as np
 
-from keras_staa.data.formats import events as shared
+from keras_staa.data.formats import contract as shared
 from keras_staa.data.formats import prophesee
 from keras_staa.data.formats.clock import Clock
 
@@ -20,7 +20,7 @@ _OFF, _ON = 0, 1
 _ROW, _EVENT, _COLUMN, _TWELVE, _EIGHT, _LOW, _GOES_ON_4 = 0, 2, 3, 4, 5, 6, 7
 
 
-def source(path, events):
+def open_recording(path, events):
     """Open a recording.
 
     Events before the first word that states the time (in EVT 3.0, also the row) are left out, as in
@@ -43,7 +43,7 @@ def source(path, events):
     blocks, words = (_evt2, "<u4") if _version(path, fields) == "2.0" else (_evt3, "<u2")
     words = np.dtype(words)
     shared.whole_records(path, start, words.itemsize, "word after its header")
-    return shared.Source(prophesee.sensor_size(fields), blocks(path, start, words, events))
+    return shared.Opened(prophesee.sensor_size(fields), blocks(path, start, words, events))
 
 
 def _version(path, fields):

@@ -5,7 +5,7 @@ A channel has a place and no polarity: x is the channel, y is 0, and each spike 
 
 import numpy as np
 
-from keras_staa.data.formats import events as shared
+from keras_staa.data.formats import contract as shared
 from keras_staa.data.formats import h5, process
 
 SENSOR_SIZE = (1, 700)
@@ -17,7 +17,7 @@ def labels(path):
     Raises:
         ValueError: if the file is damaged or has no recordings of this kind.
     """
-    blocks = list(process.source("shd", path, 1, part=None).blocks)
+    blocks = list(process.open_recording("shd", path, 1, part=None).blocks)
     return [int(label) for (block,) in blocks for label in block]
 
 
@@ -35,7 +35,7 @@ def read(path, part):
         ValueError: if the file is damaged or the recording has no spikes.
     """
     # To the end, so that the process goes on to the next recording.
-    ((x, y, t, p),) = process.source("shd", path, 1, part=part).blocks
+    ((x, y, t, p),) = process.open_recording("shd", path, 1, part=part).blocks
     events = np.empty(len(x), shared.DTYPE)
     events["x"], events["y"], events["t"], events["p"] = x, y, t, p
     return events
@@ -64,7 +64,7 @@ def parse(path, name, events, part):
         shared.reject(name, wanted, f"{[(data.name, len(data)) for data in found]}")
     all_labels, times, units = found
     if part is None:
-        return shared.Source(SENSOR_SIZE, iter([(all_labels[:],)]))
+        return shared.Opened(SENSOR_SIZE, iter([(all_labels[:],)]))
     seconds, channels = np.asarray(times[part], np.float64), np.asarray(units[part])
     if seconds.shape != channels.shape or channels.dtype.kind not in "iu":
         shared.reject(name, "have a channel for each time", f"another shape in recording {part}")
@@ -76,4 +76,4 @@ def parse(path, name, events, part):
     # Spikes of a model, not of a camera's clock: any order is one.
     order = np.argsort(seconds, kind="stable")
     x, t = channels[order].astype(np.int64), np.round(seconds[order] * 1e6)
-    return shared.Source(SENSOR_SIZE, iter([(x, np.zeros_like(x), t, np.ones_like(x))]))
+    return shared.Opened(SENSOR_SIZE, iter([(x, np.zeros_like(x), t, np.ones_like(x))]))

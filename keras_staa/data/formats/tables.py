@@ -8,7 +8,7 @@ import typing
 
 import numpy as np
 
-from keras_staa.data.formats import events as shared
+from keras_staa.data.formats import contract as shared
 
 COLUMNS = 4
 _LAYOUTS = ("xypt", "txyp", "xytp")

@@ -9,7 +9,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from keras_staa.data import event_layouts, formats
+from keras_staa.data import formats
+from keras_staa.data.event.layouts import find_layout
 from tests import real
 
 pytestmark = pytest.mark.once
@@ -231,7 +232,7 @@ def test_trials_of_dvs128_gesture(samples):
     folder = samples / "dvs128_gesture_layout"
     wanted = json.loads((samples / "expected.json").read_text())
     wanted = wanted["dvs128_gesture_layout/user99_lamp.aedat"]["trials"]
-    source = event_layouts.find(folder)
+    source = find_layout(folder)
     assert list(source.splits) == ["train"]
     assert len(source.splits["train"]) == len(wanted) == 3
     for recording, trial in zip(source.splits["train"], wanted, strict=True):

@@ -1,0 +1,1 @@
+"""Frames on disk: computed once, by several processes, and kept."""

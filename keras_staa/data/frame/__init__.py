@@ -1,0 +1,1 @@
+"""Batches of frames for `fit`, and layers that augment them."""

@@ -1,0 +1,227 @@
+"""Image classification data sets from TensorFlow Datasets, read, cached and augmented."""
+
+import keras
+
+from keras_staa import _keras, checks
+from keras_staa.data.image import augment as augmentation
+from keras_staa.data.image import sources
+from keras_staa.data.image.passes import passes
+
+# Decoded images up to this many bytes are kept in memory, and no shuffle buffer is larger.
+_MEMORY = 2**30
+
+
+def images(
+    source,
+    split="train",
+    *,
+    data_dir=None,
+    batch_size=128,
+    size=None,
+    augment=None,
+    shuffle=None,
+    seed=0,
+    one_hot=False,
+    download=True,
+    drop_remainder=False,
+):
+    """Reads an image classification data set as batches that `fit` takes on every backend.
+
+    Any TensorFlow Datasets data set of images with class labels serves. One that is prepared in
+    `data_dir` is read without touching the network. A data set that takes less than 1 GiB decoded
+    is decoded once and kept in memory. Augmentation runs in the pipeline, on images in [0, 1],
+    batch by batch but with its own draw for each image.
+
+    The same arguments give the same batches with the same augmentation, in the same order; each
+    pass over them differs from the one before. The order of a pass and the augmentation's draws
+    follow from `seed`, the number of the pass and the batch's place in it, whatever the seeds of
+    the layers.
+
+    Args:
+        source: string, the name in TensorFlow Datasets (`"cifar10"`, `"cifar100"`, `"mnist"`,
+            ..., with a configuration or version as in `"cifar10:3.0.2"`; there is a warning where
+            a folder has the name too, since it is not read), or a `tfds.core.DatasetBuilder`, such
+            as `tfds.ImageFolder(path)`, which reads `path/train/<class>/<name>.png`.
+        split: string, which part to read, with slices as in `"train[:90%]"`.
+        data_dir: optional path of the folder with the prepared data sets (such as
+            `data_dir/cifar10/3.0.2`), by default that of TensorFlow Datasets.
+        batch_size: positive integer.
+        size: optional (height, width), or one integer for both, to which the images are resized.
+            Needed where the images of the data set differ in size.
+        augment: None, the name of a policy (`"crop"`, `"standard"`, `"cutout"`, `"strong"`, see
+            `keras_staa.data.image.augment.pipeline`), a Keras layer, or a list of layers.
+        shuffle: boolean. By default True where `split` starts with `"train"`.
+        seed: integer, of the order and the augmentation.
+        one_hot: boolean. If True, labels are one-hot floats, as label smoothing needs them.
+        download: boolean. If True, a data set that is not in `data_dir` is downloaded and prepared
+            there; otherwise it is an error.
+        drop_remainder: boolean. If True, a last partial batch is left out.
+
+    Returns:
+        A `tf.data.Dataset` of float32 images `(batch, height, width, channels)` in [0, 1] and
+        int32 labels `(batch,)`, or float32 labels `(batch, classes)` if `one_hot`. Its function
+        `set_epoch(epoch)` makes the next pass that of an epoch, counted from 0, also of data sets
+        that were made of it; `keras_staa.callbacks.Checkpoint` calls it.
+
+    Raises:
+        ImportError: if TensorFlow or TensorFlow Datasets is not installed.
+        ValueError: if the data set is not there and must not be downloaded, or is not one of
+            images with class labels, or if an argument is not allowed.
+        tf.errors.InvalidArgumentError: while batches are read, if an image has no label, as in the
+            test split of some data sets.
+
+    Example:
+
+    ```python
+    train = keras_staa.data.images("cifar10", "train[:90%]", augment="standard", one_hot=True)
+    held_out = keras_staa.data.images("cifar10", "train[90%:]", shuffle=False, one_hot=True)
+    model.fit(train, validation_data=held_out, epochs=10)
+    ```
+    """
+    checks.positive_int("batch_size", batch_size)
+    shuffle = split.startswith("train") if shuffle is None else checks.boolean("shuffle", shuffle)
+    size = checks.pair("size", size)
+    tf, tfds = sources.import_libraries()
+    builder = sources.prepare(tfds, source, data_dir, download)
+    image_key, label_key = sources.supervised_keys(tfds, builder)
+    feature, label = builder.info.features[image_key], builder.info.features[label_key]
+    shape = (*(size or feature.shape[:2]), feature.shape[2])
+    if None in shape[:2]:
+        raise ValueError(
+            f"`size` must be given, since the images of {builder.info.full_name!r} differ in size. "
+            f"Received: size={size}"
+        )
+    layers = _augmentation(augment, shape)
+
+    count = sources.count_examples(builder, split)
+    # `tfds.ImageFolder` has a fixed order of its own, and would shuffle without a seed.
+    fixed_order = isinstance(builder, tfds.ImageFolder)
+    memory_each = int(tf.as_dtype(feature.np_dtype).size * shape[0] * shape[1] * (shape[2] or 3))
+    small = count * memory_each <= _MEMORY
+
+    def decoded(files=None):
+        dataset = builder.as_dataset(
+            split=split,
+            as_supervised=True,
+            shuffle_files=files is not None and not fixed_order,
+            read_config=tfds.ReadConfig(shuffle_seed=files, try_autocache=False),
+        )
+        if size:
+            dataset = dataset.map(_resizer(tf, size), num_parallel_calls=tf.data.AUTOTUNE)
+        return dataset
+
+    kept = decoded().cache() if small else None
+
+    def batches(order, files):
+        dataset = kept if small else decoded(files if shuffle else None)
+        if shuffle:
+            # One more than there are: the buffer then meets the end of the data set, without which
+            # a first batch alone would not complete the cache.
+            buffer = min(count + 1, max(_MEMORY // memory_each, batch_size))
+            dataset = dataset.shuffle(buffer, order, reshuffle_each_iteration=False)
+        return dataset.batch(batch_size, drop_remainder=drop_remainder)
+
+    number = count // batch_size if drop_remainder else -(-count // batch_size)
+    dataset, set_epoch = passes(tf, batches, seed, number)
+    scale = _scaler(tf, split, label.num_classes if one_hot else None)
+    augmented = _augmenter(tf, layers)
+    dataset = dataset.map(
+        lambda pair, draw: augmented(scale(*pair), draw), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    dataset = dataset.prefetch(tf.data.AUTOTUNE)
+    dataset.set_epoch = set_epoch
+    return dataset
+
+
+def class_names(source, data_dir=None):
+    """The names of a data set's classes, in the order of its labels. Downloads nothing.
+
+    Args:
+        source: as in `keras_staa.data.images`.
+        data_dir: optional path of the folder with the prepared data sets.
+
+    Returns:
+        A list of strings.
+
+    Raises:
+        ImportError: if TensorFlow or TensorFlow Datasets is not installed.
+        ValueError: if the data set is not in `data_dir`.
+
+    Example:
+
+    ```python
+    keras_staa.data.class_names("cifar10")[3]  # "cat"
+    ```
+    """
+    _, tfds = sources.import_libraries()
+    builder = sources.prepare(tfds, source, data_dir, download=False)
+    return list(builder.info.features[sources.supervised_keys(tfds, builder)[1]].names)
+
+
+def _augmentation(augment, image_shape):
+    """The augmentation as a list of layers."""
+    if augment is None:
+        return []
+    if isinstance(augment, str):
+        checks.choice("augment", augment, list(augmentation.POLICIES))
+        return augmentation.pipeline(augment, image_shape).layers
+    layers = list(augment) if isinstance(augment, (tuple, list)) else [augment]
+    if not all(isinstance(layer, keras.Layer) for layer in layers):
+        raise ValueError(
+            f"`augment` must be None, one of {list(augmentation.POLICIES)}, a Keras layer or a "
+            f"list of layers. Received: augment={augment!r}"
+        )
+    return layers
+
+
+def _resizer(tf, size):
+    def resize(image, label):
+        resized = tf.image.resize(image, size, antialias=True)
+        return tf.saturate_cast(tf.round(resized), image.dtype), label
+
+    return resize
+
+
+def _scaler(tf, split, classes):
+    wanted = (
+        "`split` must have labels, in whose place TensorFlow Datasets gives -1 where there are "
+        f"none. Received: split={split!r} with"
+    )
+
+    def scale(batch, labels):
+        batch = tf.cast(batch, "float32") / (batch.dtype.max if batch.dtype.is_integer else 1.0)
+        with tf.control_dependencies([tf.debugging.assert_non_negative(labels, wanted)]):
+            labels = tf.cast(labels, "int32") if classes is None else tf.one_hot(labels, classes)
+        return batch, labels
+
+    return scale
+
+
+def _augmenter(tf, layers):
+    """Applies layers with draws that follow from the batch's random number alone.
+
+    A layer's own seed is a variable. Several batches in flight would race for it, and those read
+    ahead and thrown away (Keras looks at a first batch to build a model) would advance it, each
+    time by another number.
+    """
+
+    @tf.autograph.experimental.do_not_convert
+    def apply(pair, draw):
+        batch, labels = pair
+        with _keras.draw_from(layers, _Draws(tf, draw)):
+            for layer in layers:
+                batch = layer(batch, training=True)
+        return tf.cast(batch, "float32"), labels
+
+    return apply
+
+
+class _Draws(keras.random.SeedGenerator):
+    """Gives seeds that follow from one random number, and has no state in a variable."""
+
+    def __init__(self, tf, number):
+        self._tf, self._number, self._count = tf, tf.cast(number, "int64"), 0
+
+    def next(self, ordered=True):
+        self._count += 1
+        return self._tf.stack([self._number, self._count])
