@@ -1,16 +1,24 @@
-"""Keras's maxima over space, which on TensorFlow take NaN for the smallest of numbers."""
+"""Keras's maxima over space, which on CPUs may take NaN for the smallest of numbers.
+
+TensorFlow does so always, and XLA where it computes several maxima by one vector instruction.
+"""
 
 import keras
 from keras import ops
 
+from keras_staa.ops.sums import by_platform
+
 
 def _marked(pool, inputs):
     """The maxima, but NaN where there is one among the inputs of a maximum."""
-    outputs = pool(inputs)
-    if keras.backend.backend() != "tensorflow":
-        return outputs
-    found = pool(ops.cast(ops.isnan(inputs), inputs.dtype))
-    return ops.where(found > 0, float("nan"), outputs)
+
+    def marked(inputs):
+        found = pool(ops.cast(ops.isnan(inputs), inputs.dtype))
+        return ops.where(found > 0, float("nan"), pool(inputs))
+
+    if keras.backend.backend() == "tensorflow":
+        return marked(inputs)
+    return by_platform(marked, pool)(inputs)
 
 
 @keras.saving.register_keras_serializable("keras_staa")
