@@ -1,24 +1,82 @@
 """The code that the pages of docs/ show runs, one block after the other."""
 
+import inspect
 import re
 
 import keras
 import numpy as np
 import pytest
 
+import keras_staa
+from tests.data.support import folder_of
 from tests.layers.support import assert_near, layer_gradients, randomise
 from tests.real import ROOT
 
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
+def run(page, names):
+    """Run the code of a page, one block after the other."""
+    blocks = BLOCK.findall((ROOT / page).read_text("utf-8"))
+    assert blocks, f"{page} shows no code"
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)
+    return names
+
+
 @pytest.fixture(scope="module")
 def neurons():
-    names = {}
-    for block in BLOCK.findall((ROOT / "docs" / "neurons.md").read_text("utf-8")):
-        exec(compile(block, "docs/neurons.md", "exec"), names)
-    yield names
+    yield run("docs/neurons.md", {})
     keras.saving.get_custom_objects().pop("my_package>Resting")
+
+
+@pytest.mark.heavy
+def test_the_readme(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    folder_of(tmp_path / "recordings")
+    monkeypatch.chdir(tmp_path)
+    given = {
+        "photographs": rng.integers(0, 256, (2, 32, 32, 3), dtype="uint8"),
+        "labels": np.array([0, 4]),
+        "names": list("abcde"),
+    }
+    names = run("README.md", given)
+    assert names["probabilities"].shape == (2, 10)
+    assert names["model"].input_shape == (None, 10, 34, 34, 2)
+    assert names["model"].output_shape == (None, 3)
+    assert keras_staa.zoo.load("mine").class_names == list("abcde")
+
+
+def test_networks(monkeypatch):
+    registry = keras_staa.models.registry
+    monkeypatch.setattr(registry, "FACTORIES", dict(registry.FACTORIES))
+    names = run("docs/networks.md", {})
+    assert (names["copy"].factory, names["copy"].arguments["classes"]) == ("STAAVGG", 5)
+    assert list(names["model"].stage_outputs) == ["stem", "stage0", "stage1", "stage2"]
+    assert names["model"].output_shape == (None, 5)
+
+
+def test_the_table_of_networks():
+    """Each row says what the factory says."""
+    text = (ROOT / "docs" / "networks.md").read_text("utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| `STAA")]
+    found = {}
+    for row in rows:
+        name, shape, width, _ = (cell.strip(" `") for cell in row.strip("|").split("|"))
+        found[name] = (shape, int(width))
+    expected = {}
+    for name, factory in keras_staa.models.FACTORIES.items():
+        width = inspect.signature(factory).parameters["width"].default
+        expected[name] = (re.search(r"Default: (\(.*?\))", factory.__doc__).group(1), width)
+    assert found == expected
+
+
+@pytest.mark.heavy
+def test_presets(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run("docs/presets.md", {})
+    assert names["features"].output_shape == (None, 256)
+    assert names["model"].class_names == ["cat", "other"]
 
 
 def test_the_stream_gives_the_spikes_of_a_call(neurons):
