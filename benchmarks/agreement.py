@@ -24,7 +24,7 @@ np.save(out, keras_staa.zoo.load(model).predict(np.load(images), batch_size=64, 
 
 
 def probabilities(model, images, backends=BACKENDS):
-    """What a preset says on each backend, each in a process of its own.
+    """Return what a preset says on each backend, each in a process of its own.
 
     Args:
         model: string, name, alias or folder of a preset.

@@ -109,7 +109,7 @@ WRITERS = {
 
 
 def family(parent):
-    """This process and those below it: a dictionary from their numbers to seconds of processor."""
+    """Return the CPU seconds of this process and those below it, by their numbers."""
     above, spent = {}, {}
     for entry in pathlib.Path("/proc").glob("[0-9]*"):
         try:

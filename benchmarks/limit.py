@@ -42,7 +42,7 @@ class Point:
     compiled: str = "all"
 
     def without_neurons(self):
-        """What the ReLU network depends on: it is equal for all T and has no neurons to compile."""
+        """Return what the ReLU network depends on: not T, and it has no neurons to compile."""
         compiled = "none" if self.compiled == "neurons" else self.compiled
         return dataclasses.replace(self, steps=1, compiled=compiled)
 
@@ -54,7 +54,7 @@ class Point:
 
 
 def points(args, base):
-    """The points to measure, the base first but in a grid."""
+    """Return the points to measure, the base first but in a grid."""
     compiled = COMPILED[keras.backend.backend()]
     if args.points == "grid":
         return [
@@ -71,7 +71,7 @@ def points(args, base):
 
 
 def network(kind, point, remat=False):
-    """A compiled model and the number of images or sequences that it gets."""
+    """Return a compiled model and the number of images or sequences that it gets."""
     keras.config.set_dtype_policy(point.policy)
     create = keras_staa.STAAResNet19
     common = {"width": point.width, "classifier_activation": None, "remat": remat}

@@ -24,7 +24,7 @@ KINDS = ("ReLU", "LIF", "STAA", "LIF remat", "STAA remat")
 
 
 def made(kind, steps, args):
-    """The model and the number of sequences; `batch` * T = `images` images in all."""
+    """Return the model and the number of sequences; `batch` * T = `images` images in all."""
     name, _, remat = kind.partition(" ")
     return network(name, Point(args.width, steps, args.images, compiled="none"), bool(remat))
 

@@ -34,7 +34,7 @@ def relative(array, reference):
 
 
 def network(hands, args):
-    """The plain LIF ResNet-19."""
+    """Return the plain LIF ResNet-19."""
     turns, checks, weights = {}, {}, None
     for hand in hands.values():
         keys, found, weights = hand.ask(

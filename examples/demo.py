@@ -19,7 +19,7 @@ HELD_OUT_BATCH = 120
 
 
 def photograph():
-    """The cat, cut to a square and scaled to 32 x 32 pixels in [0, 1]."""
+    """Return the cat, cut to a square and scaled to 32 x 32 pixels in [0, 1]."""
     image = skimage.data.cat()
     side = min(image.shape[:2])
     top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2

@@ -14,7 +14,7 @@ import keras_staa
 
 
 def samples(preset, args):
-    """What the preset was measured on, as it was read then."""
+    """Return what the preset was measured on, as it was read then."""
     training = preset["training"]
     if "test_data" not in training:
         return keras_staa.data.images(preset["data_set"], "test", data_dir=args.data_dir)

@@ -31,7 +31,7 @@ OFF, ON = "#c2410c", "#1d4ed8"
 
 
 def moving_shape(direction, rng):
-    """The events of a disc or a square that crosses a sensor of 34 x 34, and some of noise."""
+    """Make events of a disc or a square that crosses a sensor of 34 x 34, and noise."""
     y, x = np.mgrid[:SIDE, :SIDE]
     half, square = rng.uniform(4, 8), rng.random() < 0.5
     place, way = rng.uniform(13, 20, 2), np.array(DIRECTIONS[direction])
@@ -68,7 +68,7 @@ def record(folder, each, seed):
 
 
 def splits(folder, held_out):
-    """The names of the part to train on and of the part held out."""
+    """Return the names of the part to train on and of the part held out."""
     found = find_source(folder, None).splits
     if "train" in found and "test" in found:
         return "train", "test"
@@ -76,7 +76,7 @@ def splits(folder, held_out):
 
 
 def network(weights, shape, classes, width):
-    """A network for frames; with weights of a preset, all but the read-out of other classes."""
+    """Build a network for frames; a preset gives all weights but a read-out of other classes."""
     if weights is None:
         return keras_staa.STAAVGG(input_shape=shape, classes=classes, width=width)
     factory = getattr(keras_staa, keras_staa.zoo.describe(weights)["architecture"])
@@ -84,7 +84,7 @@ def network(weights, shape, classes, width):
 
 
 def frames_of(weights, steps, size):
-    """Steps and size of the frames: as given, or else as the preset was trained."""
+    """Return step and size of the frames: as given, or else as the preset was trained."""
     if weights is not None:
         trained = keras_staa.zoo.describe(weights)["arguments"]["input_shape"]
         steps, size = steps or trained[0], size or tuple(trained[1:3])
@@ -101,7 +101,7 @@ def fine_tune(model, train, epochs, rate):
 
 
 def draw(path, folder, model, test, most=4):
-    """A row for the first held-out recording of each class, of `most` classes at most."""
+    """Return a row for the first held-out recording of each class, of `most` classes at most."""
     frames, labels = (np.concatenate(parts) for parts in zip(*test, strict=True))
     chosen = [int(np.argmax(labels == label)) for label in np.unique(labels)[:most]]
     probabilities = model.predict(frames[chosen], verbose=0)

@@ -20,7 +20,7 @@ EPOCHS = 300
 
 
 def arrays(frames):
-    """Counts (samples, T, H, W, 2) and labels."""
+    """Return counts (samples, T, H, W, 2) and labels."""
     return [np.concatenate(parts) for parts in zip(*frames, strict=True)]
 
 

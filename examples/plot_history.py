@@ -14,7 +14,7 @@ import keras_staa
 
 
 def epochs(path):
-    """The columns of a history that hold a number in every epoch, by name."""
+    """Return the columns of a history that hold a number in every epoch, by name."""
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     columns = {}

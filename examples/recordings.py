@@ -9,7 +9,7 @@ LEARNED = 80
 
 
 def splits(source, split, test_split, held_out, train, test, **both):
-    """The samples to learn from and those to measure.
+    """Return the samples to learn from and those to measure.
 
     Args:
         source: as in `keras_staa.data.events`.
@@ -30,7 +30,7 @@ def splits(source, split, test_split, held_out, train, test, **both):
 
 
 def apart(frames, learned):
-    """The samples to learn from (`learned=True`), or the fifth that is kept apart from them."""
+    """Return the samples to learn from (`learned=True`), or the held-out fifth."""
     cache = frames.cache
     labels = np.zeros(len(cache.names), int)
     labels[cache.recordings] = cache.labels
@@ -50,7 +50,7 @@ def apart(frames, learned):
 
 
 def described(description, source, **arguments):
-    """The samples that `Frames.description` describes, read again; checked to be the same."""
+    """Read the samples that `Frames.description` describes, and check that they are the same."""
     names = ("split", "steps", "by", "size", "sensor_size")
     seconds = {
         name: None if description[name] is None else description[name] / 1e6

@@ -58,7 +58,7 @@ def augmented(key, images, share):
 
 
 def loss_of(logits, targets, soft, args):
-    """The loss of logits (B, T, classes) by the labels and, where there are any, soft labels."""
+    """Compute the loss of logits (B, T, classes) by the labels and any soft labels."""
     mean = jnp.mean(logits, axis=1)
     smooth = args.label_smoothing
     targets = targets * (1 - smooth) + smooth / targets.shape[-1]
@@ -85,7 +85,7 @@ def state_of(model):
 
 
 def epoch_of(model, teacher, args):
-    """A compiled epoch: `(state, key, rates, images, labels, taught) -> (state, figures)`."""
+    """Compile an epoch: `(state, key, rates, images, labels, taught) -> (state, figures)`."""
     paths = [v.path for v in model.trainable_variables]
     kept = re.compile(rf"(^|/)({'|'.join(training.UNDECAYED)})$")
     decays = [0.0 if kept.search(path) else args.weight_decay for path in paths]
@@ -132,7 +132,7 @@ def epoch_of(model, teacher, args):
 
 
 def rates_of(epochs, steps, peak):
-    """The learning rate of each step: up for a tenth of them, then down to 0 along a cosine."""
+    """Return the learning rate of each step: up for a tenth of them, then a cosine down to 0."""
     place = (np.arange(epochs * steps) + 0.5) / (epochs * steps)
     rates = np.where(place < 0.1, place / 0.1, (1 + np.cos(np.pi * (place - 0.1) / 0.9)) / 2)
     return (peak * rates).reshape(epochs, steps).astype("float32")
@@ -175,7 +175,7 @@ def arguments():
 
 
 def network(args, steps, classes, pairs):
-    """The network of a stage, with logits of every step."""
+    """Return the network of a stage, with logits of every step."""
     more = {"attention": False, "neuron": keras.layers.ReLU()} if args.relu else {}
     return keras_staa.models.FACTORIES[args.architecture](
         **{"width": args.width, "attention": args.attention, "neuron": args.neuron, **more},

@@ -19,7 +19,7 @@ UNDECAYED = ("bias", "gamma", "beta", "decay", "gain", "steps", "rows", "columns
 
 
 def parser(description, **defaults):
-    """The arguments of every training, with the defaults of this one."""
+    """Return the arguments of every training, with the defaults of this one."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--out", type=pathlib.Path, required=True, help="folder of the run")
     parser.add_argument("--architecture", default="STAAVGG")
@@ -41,7 +41,7 @@ def parser(description, **defaults):
 
 
 def image_arguments(parser):
-    """The arguments of a training on a file of images."""
+    """Return the arguments of a training on a file of images."""
     parser.add_argument("--npz", required=True, help="file of images and labels")
     parser.add_argument("--data-set", default="cifar10")
     parser.add_argument("--data-dir", help="folder with prepared TFDS data sets, for class names")
@@ -63,7 +63,7 @@ def begin(args):
 
 
 def network(args, fresh, **arguments):
-    """A new network, or that of a preset; `fresh` are arguments that a preset knows itself."""
+    """Build a network or load a preset; `fresh` are arguments that a preset knows itself."""
     create = keras_staa.models.FACTORIES[args.architecture]
     arguments = {**arguments, "classifier_activation": None}
     if args.weights:
@@ -172,7 +172,7 @@ def _steps(recorded):
 
 
 def _whole_history(args):
-    """The epochs of this run, behind those of the run that it started from."""
+    """Return the epochs of this run, behind those of the run that it started from."""
     own = args.out / "history.csv"
     if not args.weights:
         return own
@@ -184,7 +184,7 @@ def _whole_history(args):
 
 
 def command():
-    """The command line, with placeholders for where this machine keeps its files."""
+    """Return the command line, with placeholders for where this machine keeps its files."""
     script = f"examples/{pathlib.Path(sys.argv[0]).name}"
     return " ".join(["python", script, *_portable(sys.argv[1:])])
 

@@ -33,7 +33,7 @@ WeightStore = saving_lib.H5IOStore
 
 
 def all_layers(layer):
-    """The layer or model itself and everything inside it, those inside wrappers included.
+    """Return the layer or model itself and everything inside it, those inside wrappers included.
 
     `model.layers` holds the outermost only. Things that are no layers, such as random seeds, are
     among them.
@@ -42,23 +42,23 @@ def all_layers(layer):
 
 
 def made_by(tensor):
-    """The layer or operation that made a Keras tensor."""
+    """Return the layer or operation that made a Keras tensor."""
     return tensor._keras_history.operation
 
 
 def inputs_of(tensor):
-    """The Keras tensors that a Keras tensor was made from."""
+    """Return the Keras tensors that a Keras tensor was made from."""
     operation, node, _ = tensor._keras_history
     return operation._inbound_nodes[node].input_tensors
 
 
 def trainable_even_if_frozen(layer):
-    """The variables that a layer itself trains, or would if it were not frozen."""
+    """Return the variables that a layer itself trains, or would if it were not frozen."""
     return layer._trainable_variables
 
 
 def waiting_variables():
-    """The list of variables that were made in a `keras.StatelessScope` and have no values yet."""
+    """Return the list of variables made in a `keras.StatelessScope` that have no values yet."""
     return global_state.get_global_attribute("uninitialized_variables", [], set_to_default=True)
 
 
@@ -97,7 +97,7 @@ def build_metrics(model, batch):
 
 
 def seed_of(layer):
-    """The seed generator of a `DataLayer` for the backend that it runs on at present.
+    """Return the seed generator of a `DataLayer` for the backend that it runs on at present.
 
     In `tf.data` that is TensorFlow, whatever the backend of Keras.
     """
@@ -126,7 +126,7 @@ class MarkingModel(keras.Model):
     """
 
     def mark(self, tensor):
-        """Called with the Keras tensor at the end of the layers."""
+        """Take the Keras tensor at the end of the layers; to be overridden."""
 
     def _run_through_graph(self, *args, **kwargs):
         outputs = super()._run_through_graph(*args, **kwargs)

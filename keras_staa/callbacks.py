@@ -209,7 +209,7 @@ class Checkpoint(keras.callbacks.Callback):
                 other.unlink()
 
     def _done(self):
-        """The checkpoints by the epochs done and the steps of the next that are."""
+        """Return the checkpoints by the epochs done and the steps of the next that are."""
         found = (_NAME.fullmatch(path.name) for path in self.folder.glob("epoch-*"))
         return [(int(match[1]), int(match[2] or 0)) for match in found if match]
 

@@ -61,7 +61,7 @@ def write(path, model, record, metrics, arrays):
 
 
 def read(path):
-    """What a checkpoint holds, without giving it to a model.
+    """Return what a checkpoint holds, without giving it to a model.
 
     Returns:
         A dictionary with `content` (the bytes), `sealed` (whether there is a checksum), `record`
@@ -117,12 +117,12 @@ def restore(found, model):
 
 
 def metrics(found):
-    """The state of the metrics as a list of arrays."""
+    """Return the state of the metrics as a list of arrays."""
     return _listed(found["groups"].get(_METRICS, {}))
 
 
 def _generators(model):
-    """The states of a model's random generators: all of its variables that are no weights."""
+    """Return the states of a model's random generators: its variables that are no weights."""
     weights = {id(variable) for variable in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]
 
@@ -160,7 +160,7 @@ def _check_finite_dataset(name, item):
 
 
 def _signature(model):
-    """What tells the networks and optimizers of checkpoints apart, as JSON holds it."""
+    """Return what tells the networks and optimizers of checkpoints apart, as JSON holds it."""
     layers = []
     for layer in _keras.all_layers(model):
         # The layers of models are looked at themselves.
@@ -183,7 +183,7 @@ def _described(variables):
 
 
 def _config(thing):
-    """The configuration of a layer or an optimizer, or {} of one that has none in JSON."""
+    """Return the configuration of a layer or an optimizer, or {} of one that has none in JSON."""
     try:
         text = json.dumps(thing.get_config(), default=keras.saving.serialize_keras_object)
     except (NotImplementedError, TypeError, ValueError):

@@ -22,7 +22,7 @@ class _Memory(io.BytesIO):
 
 
 def weights(model):
-    """The file that `model.save_weights` writes, as `io.BytesIO`."""
+    """Return the file that `model.save_weights` writes, as `io.BytesIO`."""
     memory = _Memory()
     model.save_weights(memory)
     return memory
@@ -66,12 +66,12 @@ def write(path, *parts):
 
 
 def partial_name(path):
-    """The name under which `write` begins a file, which a killed process leaves behind."""
+    """Return the name under which `write` begins a file, which a killed process leaves behind."""
     return path.with_name(path.name + ".partial")
 
 
 def _sync_folder(folder):
-    """The new name lasts, too. Not every system lets a folder be opened."""
+    """Make the new name last, too. Not every system lets a folder be opened."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

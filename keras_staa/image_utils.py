@@ -123,7 +123,7 @@ def warn_of_range(name, x, arrays_only=False):
 
 
 def _largest(x):
-    """The largest value of the first images; 0 for what is no array of numbers or tensor."""
+    """Return the largest value of the first images; 0 for what is no array of numbers or tensor."""
     if isinstance(x, (list, tuple)) and len(x) == 1:
         x = x[0]
     if not isinstance(x, np.ndarray) and not ops.is_tensor(x):

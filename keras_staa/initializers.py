@@ -56,7 +56,7 @@ ZEROS, ONES = Constant(0.0), Constant(1.0)
 
 
 def glorot_uniform(seed=None):
-    """The usual start of a dense kernel, that of `keras.initializers.GlorotUniform`."""
+    """Return the usual start of a dense kernel, that of `keras.initializers.GlorotUniform`."""
     return VarianceScaling(1.0, "fan_avg", "uniform", seed)
 
 
@@ -89,7 +89,7 @@ _DRAWS = {
 
 
 def _fans(shape):
-    """Inputs and outputs of one unit of a dense or convolution kernel."""
+    """Return inputs and outputs of one unit of a dense or convolution kernel."""
     if len(shape) < 2:
         size = shape[0] if shape else 1
         return size, size

@@ -68,7 +68,7 @@ class TET(keras.losses.Loss):
         return ops.mean(loss, axis=1) if self.reduction in (None, "none") else loss
 
     def call(self, y_true, y_pred):
-        """The loss of each step, (B, T)."""
+        """Return the loss of each step, (B, T)."""
         classes = y_pred.shape[-1]
         target = one_hot(y_true, classes)
         target = target * (1 - self.label_smoothing) + self.label_smoothing / classes
@@ -103,7 +103,7 @@ def one_hot(labels, classes):
 
 
 def step_logits_shape(y_pred):
-    """The shape (B, T, classes) of logits of each step."""
+    """Return the shape (B, T, classes) of logits of each step."""
     if len(y_pred.shape) != 3:
         raise ValueError(
             "`y_pred` must be the logits of each step, (batch, steps, classes), as a network with "

@@ -15,7 +15,7 @@ PLACES = ("keras_staa.layers.", "keras_staa.surrogates")
 
 
 def classes():
-    """The classes that a stored form may name: a dictionary by their registered names.
+    """Return the classes that a stored form may name: a dictionary by their registered names.
 
     Those that extend one of Keras's own layers are left out: such a layer makes further objects of
     its configuration.
@@ -38,7 +38,7 @@ def _extends_a_layer_of_keras(entry):
 
 
 def checked(name, value, registered=False):
-    """A value with all the stored forms in it checked, and reduced to what makes the object.
+    """Return a value with all the stored forms in it checked, and reduced to what makes the object.
 
     Args:
         name: of the argument, for errors.
@@ -73,7 +73,7 @@ def checked(name, value, registered=False):
 
 
 def make(name, value, registered=False):
-    """The object of a stored form, after a check of it; any other value as it is."""
+    """Return the object of a stored form, after a check of it; any other value as it is."""
     if not isinstance(value, dict) or "class_name" not in value:
         return value
     value = checked(name, value, registered)
@@ -94,13 +94,13 @@ def activation(name, value):
 
 
 def plain(value):
-    """What JSON gives back of a value: lists for tuples, stored forms for objects."""
+    """Return what JSON gives back of a value: lists for tuples, stored forms for objects."""
     text = json.dumps(value, default=keras.saving.serialize_keras_object)
     return json.loads(text, object_hook=_alone)
 
 
 def _alone(form):
-    """A stored form without its number among the objects of a file that is being written."""
+    """Return a stored form without its number among the objects of a file that is being written."""
     return {key: value for key, value in form.items() if key != "shared_object_id"}
 
 

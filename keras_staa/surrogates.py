@@ -146,7 +146,7 @@ SURROGATES = {
 
 
 def get(surrogate):
-    """The surrogate of a name, a serialized form or a callable.
+    """Return the surrogate of a name, a serialized form or a callable.
 
     Args:
         surrogate: one of `"rectangular"`, `"triangular"`, `"sigmoid"`, `"arctan"`, an object of
@@ -175,7 +175,7 @@ def get(surrogate):
 
 
 def serialize(surrogate):
-    """The JSON form of a surrogate, which `get` turns back.
+    """Return the JSON form of a surrogate, which `get` turns back.
 
     Args:
         surrogate: a callable that `get` accepts.

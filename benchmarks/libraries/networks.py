@@ -112,7 +112,7 @@ PEERS = {"SpikingJelly": spikingjelly, "snnTorch": snntorch}
 
 
 def _peer(neurons, width, steps, weights, x, y, singles):
-    """Runs in the faster of the two memory layouts, and what the agreement is checked on."""
+    """Run in the faster of the two memory layouts, and what the agreement is checked on."""
     model, _, predict = _runs(neurons, width, steps, weights, x, y, "contiguous")
     check = predict(), [_first_gradient(model, *single) for single in singles]
     timed = {}
@@ -129,7 +129,7 @@ def _peer(neurons, width, steps, weights, x, y, singles):
 
 
 def _runs(neurons, width, steps, weights, x, y, layout, compiled=False):
-    """A network of another library, its training step and its inference."""
+    """Return a network of another library, its training step and its inference."""
     import torch
 
     from libraries import resnet

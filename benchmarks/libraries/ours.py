@@ -15,7 +15,7 @@ VARIANTS = {
 
 
 def network(width=32, steps=4, jit=False, rate=0.01, momentum=0.9, attention=False, remat=False):
-    """The STAAResNet19, without attention unless asked for, compiled for training."""
+    """Return the STAAResNet19, without attention unless asked for, compiled for training."""
     neuron = {"decay": DECAY, "surrogate": keras_staa.surrogates.Arctan(SLOPE)}
     model = keras_staa.STAAResNet19(
         width=width,
@@ -35,7 +35,7 @@ def network(width=32, steps=4, jit=False, rate=0.01, momentum=0.9, attention=Fal
 
 
 def weights(model):
-    """The arrays of a model by the last two parts of their paths."""
+    """Return the arrays of a model by the last two parts of their paths."""
     return {
         _name(v): keras.ops.convert_to_numpy(v) for v in model.variables if "seed" not in v.path
     }
@@ -47,7 +47,7 @@ def load(model, arrays):
 
 
 def first_gradient(model, x, y):
-    """The gradient of the loss by the first convolution's kernel, in training."""
+    """Return the gradient of the loss by the first convolution's kernel, in training."""
     kernel = next(v for v in model.trainable_variables if _name(v) == "stem_conv/kernel")
     backend = keras.backend.backend()
     if backend == "jax":
@@ -75,7 +75,7 @@ def first_gradient(model, x, y):
 
 
 def scattered(arrays, seed=0):
-    """The same with batch normalisations that are not at their start, so that none is hidden."""
+    """Return it with batch normalizations that are not at their start, so that none is hidden."""
     rng = np.random.default_rng(seed)
     ranges = {
         "gamma": (0.8, 1.2),
@@ -95,7 +95,7 @@ def _name(variable):
 
 
 def layer(x, kernel, decay, slope, jit=True):
-    """The single-layer benchmark, as in `libraries/layer.py`."""
+    """Return the single-layer benchmark, as in `libraries/layer.py`."""
     neuron = keras_staa.layers.LIF(decay=decay, surrogate=keras_staa.surrogates.Arctan(slope))
     model = keras.Sequential([keras.layers.Dense(kernel.shape[1], use_bias=False), neuron])
     x = keras.ops.convert_to_tensor(np.ascontiguousarray(x.swapaxes(0, 1)))

@@ -40,7 +40,7 @@ class ResNet19(nn.Module):
         return self.predictions(x.mean((3, 4))).mean(0)
 
     def currents(self):
-        """The pairs of convolution and normalisation, by the names that Keras gives them."""
+        """Return the pairs of convolution and normalisation, by the names that Keras gives them."""
         found = {"stem": self.stem}
         for name, block in self.blocks.items():
             found |= {f"{name}_1": block.first, f"{name}_2": block.second}

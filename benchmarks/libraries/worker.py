@@ -39,7 +39,7 @@ def workers(backends=BACKENDS):
 
 
 def serve(pipe, backend):
-    """The far end: answers until the pipe closes."""
+    """Return the far end: answers until the pipe closes."""
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     runs = {}

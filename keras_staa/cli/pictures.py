@@ -11,7 +11,7 @@ SUFFIXES |= {".tif", ".tiff", ".webp"}
 
 
 def pillow():
-    """The modules `Image` and `ImageOps` of Pillow.
+    """Return the modules `Image` and `ImageOps` of Pillow.
 
     Raises:
         ImportError: if it is not installed.
@@ -24,7 +24,7 @@ def pillow():
 
 
 def find(paths):
-    """The picture files that paths of files and folders name, in their order.
+    """Return the picture files that paths of files and folders name, in their order.
 
     Args:
         paths: strings. A folder stands for the pictures in it and in the folders inside, by name.
@@ -50,7 +50,7 @@ def find(paths):
 
 
 def read(path, shape):
-    """The square in the middle, as the networks were trained on square pictures of one thing.
+    """Read the square in the middle: the networks were trained on square pictures.
 
     Args:
         path: of an image file.

@@ -59,7 +59,7 @@ def run(args):
 
 
 def _chunks(paths, shape, errors):
-    """Lists of pairs of path and picture; what cannot be read is appended to `errors`."""
+    """Yield lists of pairs of path and picture; append what cannot be read to `errors`."""
     from keras_staa.cli import pictures
 
     chunk = []
@@ -76,7 +76,7 @@ def _chunks(paths, shape, errors):
 
 
 def _probabilities(outputs, arguments):
-    """What a network says, as probabilities (B, classes), whatever its read-out."""
+    """Return what a network says, as probabilities (B, classes), whatever its read-out."""
     import keras
 
     if arguments.get("step_logits"):

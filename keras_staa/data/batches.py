@@ -33,7 +33,7 @@ class EpochBatches(keras.utils.PyDataset):
         return whole + (rest > 0 and not self.drop_remainder)
 
     def places(self, index):
-        """The places of the samples of a batch, integers."""
+        """Return the places of the samples of a batch, integers."""
         if not 0 <= index < len(self):
             raise IndexError(f"`index` must be in [0, {len(self)}). Received: index={index}")
         return self._order()[index * self.batch_size : (index + 1) * self.batch_size]
@@ -49,10 +49,10 @@ class EpochBatches(keras.utils.PyDataset):
         return last[1]
 
     def set_epoch(self, epoch):
-        """Makes the next pass that of an epoch of `fit`, counted from 0."""
+        """Make the next pass that of an epoch of `fit`, counted from 0."""
         # `fit` calls `on_epoch_end` once before the first one.
         self._epoch = epoch + 1
 
     def on_epoch_end(self):
-        """Makes the next pass over the data another one; `fit` calls it."""
+        """Make the next pass over the data another one; `fit` calls it."""
         self._epoch += 1

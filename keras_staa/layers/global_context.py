@@ -65,11 +65,11 @@ class GlobalContext(keras.layers.Layer):
         self.excite_bias = weight("excite_bias", (channels,), ZEROS)
 
     def query(self):
-        """The kernel of the key convolution: tensor (C,)."""
+        """Return the kernel of the key convolution: tensor (C,)."""
         return ops.convert_to_tensor(self.key)[:, 0]
 
     def gate(self, context):
-        """The channel gate of an attended mean: float32 tensors (B, T, C) -> (B, T, C)."""
+        """Return the channel gate of an attended mean: float32 tensors (B, T, C) -> (B, T, C)."""
         z = ops.matmul(context, self.squeeze) + self.squeeze_bias
         z = z - ops.mean(z, axis=-1, keepdims=True)
         z = z * ops.rsqrt(ops.mean(ops.square(z), axis=-1, keepdims=True) + EPSILON)

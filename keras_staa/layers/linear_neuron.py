@@ -51,11 +51,11 @@ class LinearNeuron(Neuron):
         raise NotImplementedError(f"`{type(self).__name__}` must have a method `coefficients`.")
 
     def dynamics(self):
-        """What `step` does at the threshold, with its gradient: a `keras_staa.ops.Dynamics`."""
+        """Return what `step` does at the threshold, with its gradient: a `Dynamics`."""
         return Leaky(self.surrogate, self.threshold, self.reset, self.detach_reset)
 
     def _spiking(self, constants=None):
-        """The dynamics as the attributes say now, kept: not every surrogate has a hash."""
+        """Return the dynamics as the attributes say now, kept: not every surrogate has a hash."""
         given = self.dynamics(), constants, self.compiled
         kind = "with_weights" if constants is None else "constant"
         kept = getattr(self._made, kind)

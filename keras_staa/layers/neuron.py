@@ -82,7 +82,7 @@ class Neuron(keras.layers.Layer):
         return self.add_weight(name=name, initializer=Constant(value), **kind)
 
     def initial_state(self, shape):
-        """The state before the first time step.
+        """Return the state before the first time step.
 
         Args:
             shape: of the current of one time step, (B, ...).
@@ -128,7 +128,7 @@ class Neuron(keras.layers.Layer):
         return ops.cast(over_steps(step, state, drive, weights), inputs.dtype)
 
     def gated(self, inputs, gate=None, encoding=None, keep=None):
-        """The neuron behind an aggregator.
+        """Return the neuron behind an aggregator.
 
         Args:
             inputs, gate, encoding, keep: what `STAA.gates` returns.

@@ -10,7 +10,7 @@ from keras_staa.ops.sums import by_platform
 
 
 def _marked(pool, inputs):
-    """The maxima, but NaN where there is one among the inputs of a maximum."""
+    """Return the maxima, but NaN where there is one among the inputs of a maximum."""
 
     def marked(inputs):
         found = pool(ops.cast(ops.isnan(inputs), inputs.dtype))

@@ -59,7 +59,7 @@ class PositionEncoding(keras.layers.Layer):
             self.table, self.grid = None, (t, h, w, c)
 
     def encoding(self):
-        """The embedding E as a tensor (T, H, W, C)."""
+        """Return the embedding E as a tensor (T, H, W, C)."""
         if self.kind == "axial":
             return axial_encoding(*(ops.convert_to_tensor(axis) for axis in self.axes))
         if self.kind == "full":

@@ -96,7 +96,7 @@ class STAA(keras.layers.Layer):
         self.compiled = enabled
 
     def gates(self, inputs, training=False):
-        """What the aggregator does to a current, for whatever applies it.
+        """Return what the aggregator does to a current, for whatever applies it.
 
         Args:
             inputs: tensor (B, T, H, W, C).

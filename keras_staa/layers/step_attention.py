@@ -69,7 +69,7 @@ class StepAttention(keras.layers.Layer):
         return reads.astype("float32"), acts.astype("float32")
 
     def gate(self, mean):
-        """The step gate of the mean of each step: float32 tensors (B, T) -> (B, T)."""
+        """Return the step gate of the mean of each step: float32 tensors (B, T) -> (B, T)."""
         squeeze, excite = (ops.convert_to_tensor(w) for w in (self.squeeze, self.excite))
         if self.causal:
             reads, acts = (ops.convert_to_tensor(mask) for mask in self.masks())

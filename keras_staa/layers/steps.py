@@ -128,7 +128,7 @@ class PerStep(keras.layers.Wrapper):
 
 
 def _unquantized(policy):
-    """The policy under a quantized one, of which Keras expects kernels of the layer's own."""
+    """Return the policy under a quantized one, for which Keras wants kernels of the layer."""
     if policy.quantization_mode is None:
         return policy
     return keras.dtype_policies.get(policy.get_config()["source_name"])

@@ -46,7 +46,7 @@ class Argument:
 
 
 def signature(table):
-    """The `inspect.Signature` of a factory."""
+    """Return the `inspect.Signature` of a factory."""
     kinds = {False: inspect.Parameter.POSITIONAL_OR_KEYWORD, True: inspect.Parameter.KEYWORD_ONLY}
     return inspect.Signature(
         inspect.Parameter(a.name, kinds[a.keyword_only], default=a.default) for a in table
@@ -54,12 +54,12 @@ def signature(table):
 
 
 def documentation(table):
-    """The section "Args" of a factory's docstring."""
+    """Return the section "Args" of a factory's docstring."""
     indents = {"initial_indent": "    ", "subsequent_indent": "        "}
     entries = (textwrap.fill(f"{a.name}: {a.text}", 96, **indents) for a in table)
     return "Args:\n" + "\n".join(entries)
 
 
 def named(table, *roles):
-    """The names of the arguments that presets treat in one of some ways."""
+    """Return the names of the arguments that presets treat in one of some ways."""
     return tuple(a.name for a in table if a.in_presets in roles)

@@ -32,7 +32,7 @@ class Arguments(types.SimpleNamespace):
 
 
 def resolve(table, given, default_shape):
-    """The arguments of a network, checked one by one and with each other.
+    """Return the arguments of a network, checked one by one and with each other.
 
     Args:
         table: tuple of `Argument`.
@@ -55,7 +55,7 @@ def resolve(table, given, default_shape):
 
 
 def _input_shape(found, default):
-    """The shape of the input without its batch: the one given, the tensor's, or the default."""
+    """Return the shape of the input without its batch: as given, the tensor's, or the default."""
     shape = found.input_shape
     if found.input_tensor is not None:
         from_tensor = tuple(found.input_tensor.shape[1:])
@@ -140,7 +140,7 @@ def _anything(name, value):
 
 
 def common(input_shape, width):
-    """The arguments that all networks have.
+    """Return the arguments that all networks have.
 
     Args:
         input_shape: the network's default input shape.

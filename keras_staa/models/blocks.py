@@ -65,7 +65,7 @@ def each_step(layer, x, per_step=True):
 
 
 def spikes(x, arguments, name, attention=True):
-    """The neurons, with the aggregator in front of them where the network has it."""
+    """Return the neurons, with the aggregator in front of them where the network has it."""
     neuron, staa = arguments.neuron or {}, arguments.aggregator
     staa = None if staa is None else seeded(staa, name)
     if isinstance(neuron, keras.layers.Layer):

@@ -17,7 +17,7 @@ MARK = "_staa_network"
 
 
 def _looking(name):
-    """A method of `keras.Model` that takes a look at the first images."""
+    """Return a method of `keras.Model` that takes a look at the first images."""
     method = getattr(keras.Model, name)
 
     @functools.wraps(method)
@@ -177,7 +177,7 @@ class Network(_keras.MarkingModel):
 
 
 def _recomputed(segment, inputs):
-    """The outputs of a segment, and the losses that its layers add."""
+    """Return the outputs of a segment, and the losses that its layers add."""
     trained = segment.trainable_variables
     fixed = [*segment.non_trainable_variables, *segment.metrics_variables]
     # Copies, since PyTorch's variables change in place before the backward pass.

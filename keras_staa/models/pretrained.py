@@ -115,7 +115,7 @@ def untrained(factory, preset, given):
 
 
 def stored_arguments(factory, preset):
-    """The arguments of a preset and the defaults of those that it does not name.
+    """Return the arguments of a preset and the defaults of those that it does not name.
 
     Args:
         factory: a factory of the registry.
@@ -158,7 +158,7 @@ def _of_file(preset):
 
 
 def _wanted(factory, stored, given, preset):
-    """The arguments of the network to build, and the names of layers that are not its own."""
+    """Return the arguments of the network to build, and names of layers that are not its own."""
     checked = {a.name: a.check(a.name, given[a.name]) for a in factory.table if a.name in given}
     wanted = {**stored, **checked}
     for name in named(factory.table, FIXED):
@@ -189,7 +189,7 @@ def _check_channels(stored, given, preset):
 
 
 def _build(factory, arguments, check, keep=True, **more):
-    """A network that `check` has seen before its weights took memory."""
+    """Return a network that `check` has seen before its weights took memory."""
     # Someone else's neuron may need the values of its weights while it is built.
     late = deferred(keep) if _is_ours(arguments.get("neuron")) else contextlib.nullcontext()
     with late:
@@ -206,7 +206,7 @@ def _is_ours(neuron):
 
 
 def parameters(model):
-    """The number of trainable parameters of a network, also of those that are frozen."""
+    """Return the number of trainable parameters of a network, also of those that are frozen."""
     found = {id(v): v for x in flatten_layers(model) for v in _keras.trainable_even_if_frozen(x)}
     return sum(math.prod(v.shape) for v in found.values())
 
@@ -220,7 +220,7 @@ def _check_parameters(model, preset):
 
 
 def _from_file(factory, given, file):
-    """A network with the weights of a file that does not say of which arguments it is."""
+    """Return a network with the weights of a file that does not say of which arguments it is."""
     with weight_files.opened(file) as held:
 
         def check(model):
@@ -240,7 +240,7 @@ def _equal(a, b):
 
 
 def _plain(value):
-    """A form in which (32, 32, 3) equals [32, 32, 3], and a layer one of the same configuration."""
+    """Return a form in which (1, 2) equals [1, 2], and a layer one of the same configuration."""
     value = _reduced(serialized.plain(value))
     if isinstance(value, dict) and "class" in value:
         # The automatic name of a layer is not what tells it apart.
@@ -249,7 +249,7 @@ def _plain(value):
 
 
 def _reduced(value):
-    """Stored forms without where their class is from and whether the layer was built yet."""
+    """Strip stored forms of the module of their class and of whether the layer was built."""
     if isinstance(value, list):
         return [_reduced(item) for item in value]
     if not isinstance(value, dict):
@@ -264,6 +264,6 @@ def _is_frames(shape):
 
 
 def _layers_before(tensor):
-    """The names of the layers that made a tensor."""
+    """Return the names of the layers that made a tensor."""
     inputs = keras.utils.get_source_inputs(tensor)
     return {layer.name for layer in keras.Model(inputs, tensor).layers}

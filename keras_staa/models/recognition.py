@@ -21,7 +21,7 @@ GRAPH = ("name", "layers", "input_layers", "output_layers")
 
 
 def recognize(model, factories):
-    """The factory's name and the arguments that made a network.
+    """Return the factory's name and the arguments that made a network.
 
     Args:
         model: a `keras.Model`.
@@ -102,7 +102,7 @@ def _neuron(layers):
 
 
 def _of(kind, layer, other):
-    """What the configuration of a layer says of the arguments of another kind of layer."""
+    """Return what the configuration of a layer says of the arguments of another kind of layer."""
     known = set(kind.get_config()) - {"name", "trainable", "dtype"}
     return {key: value for key, value in layer.get_config().items() if key in known} | other
 

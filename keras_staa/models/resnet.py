@@ -10,7 +10,7 @@ TWO_EACH = ((2, 1, 1), (2, 2, 2), (2, 4, 2), (2, 8, 2))
 
 
 def block(x, filters, strides, arguments, name, pooled_shortcut=False):
-    """Basic block: the shortcut is added to the current, so every spike stays 0 or 1."""
+    """Add a basic block. The shortcut is added to the current, so every spike stays 0 or 1."""
     shortcut = x
     if strides != 1 or x.shape[-1] != filters:
         stride = strides
@@ -25,7 +25,7 @@ def block(x, filters, strides, arguments, name, pooled_shortcut=False):
 
 
 def stages(x, arguments, plan, pooled_shortcut=False):
-    """The outputs of the blocks of each stage.
+    """Return the outputs of the blocks of each stage.
 
     Args:
         x: Keras tensor of spikes.
@@ -45,7 +45,7 @@ def stages(x, arguments, plan, pooled_shortcut=False):
 
 
 def small_images(x, arguments, plan):
-    """A stem of one convolution, which keeps the size."""
+    """Return a stem of one convolution, which keeps the size."""
     x = stem(x, arguments.width, 3, 1, arguments)
     return {"stem": [x], **stages(x, arguments, plan)}
 

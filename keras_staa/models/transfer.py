@@ -71,7 +71,7 @@ def transfer_from_file(held, names, target):
 
 
 def transferable(target, names):
-    """The names of the weights that `transfer_from_file` takes from weights of other shapes.
+    """Return the names of the weights that `transfer_from_file` takes from weights of other shapes.
 
     Args:
         target: a `keras.Model`.
@@ -103,7 +103,7 @@ def _shapes(layer):
 
 
 def _with_weights(layer):
-    """The layer itself or the innermost ones inside it, as far as they have weights."""
+    """Return the layer itself or the innermost ones inside it, as far as they have weights."""
     flat = _keras.all_layers(layer)
     parts = [inner for inner in flat if inner.weights and not _inner(inner)]
     if sum(len(part.weights) for part in parts) != len(layer.weights):

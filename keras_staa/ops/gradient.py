@@ -37,7 +37,7 @@ def with_backward(forward, backward, compiled=False):
 
 
 def pullback(function, tensors, gradients):
-    """The gradients of the inputs of a function, from those of its outputs.
+    """Return the gradients of the inputs of a function, from those of its outputs.
 
     Args:
         function: `(*tensors) -> outputs`, a tuple of tensors.
@@ -124,7 +124,7 @@ def _tensorflow(forward, backward, compiled):
 
 
 def _xla(function):
-    """The function compiled by XLA, one TensorFlow function a signature: it warns of more."""
+    """Compile a function by XLA, one TensorFlow function a signature: it warns of more."""
     import tensorflow as tf
 
     @functools.cache

@@ -2,7 +2,7 @@
 
 
 def compiled(function):
-    """A function of tensors that PyTorch's inductor compiles, once for each signature.
+    """Return a function of tensors that PyTorch's inductor compiles, once for each signature.
 
     `torch.compile` follows the Python code and gives up on a function that meets more than a few
     shapes, as one that equal layers share does; here the operations of one call are recorded. On

@@ -44,7 +44,7 @@ def over_steps(step, state, drive, weights=()):
 
 
 def _rolled(step, structure, count):
-    """The loop as a function `(drive, *state, *weights) -> spikes` with its gradient."""
+    """Return the loop as a function `(drive, *state, *weights) -> spikes` with its gradient."""
 
     def flat_step(drive, *rest):
         state = keras.tree.pack_sequence_as(structure, list(rest[:count]))

@@ -47,7 +47,7 @@ def convolution(images, kernel, strides=(1, 1), padding="valid", dilation_rate=(
 
 
 def normalization():
-    """The backend's own batch normalisation.
+    """Return the backend's own batch normalisation.
 
     Returns:
         None, or two functions for tensors x (B, H, W, C) of at most 32 bits and float32 tensors

@@ -36,7 +36,7 @@ class Dynamics:
         raise NotImplementedError
 
     def spikes(self, v, s):
-        """The spikes, which are NaN where the potential is; `s` is what `fired` gave for `v`."""
+        """Return the spikes, which are NaN where the potential is; `s` is `fired(v)`."""
         raise NotImplementedError
 
     def after(self, v, s):
@@ -66,13 +66,13 @@ class _Inputs(NamedTuple):
         return self.current.shape[1]
 
     def encoded(self, t):
-        """I[t] + keep[t] * E[t] in float32."""
+        """Return I[t] + keep[t] * E[t] in float32."""
         encoding = None if self.encoding is None else self.encoding[t]
         keep = None if self.keep is None else self.keep[:, t]
         return _encode(self.current[:, t], encoding, keep)
 
     def all_encoded(self):
-        """The same of all steps."""
+        """Return the same of all steps."""
         return _encode(self.current, self.encoding, self.keep)
 
     def gain_at(self, t):
@@ -83,7 +83,7 @@ class _Inputs(NamedTuple):
 
 
 def spiking(dynamics, constants=None, compiled=False):
-    """The function of a neuron, made once and called often, as compilers want it.
+    """Return the function of a neuron, made once and called often, as compilers want it.
 
     Equal arguments give the same function, so that equal layers are compiled once.
 
@@ -218,7 +218,7 @@ def _spiking(dynamics, constants, compiled):
 
 
 def saturated(current):
-    """A current in float32, infinite ones as very large ones.
+    """Return a current in float32, infinite ones as very large ones.
 
     Example:
 
@@ -237,7 +237,7 @@ def _encode(current, encoding, keep):
 
 
 def _times(coefficient, values):
-    """The product, without a pass over memory where the coefficient is the number 1."""
+    """Return the product, without a pass over memory where the coefficient is the number 1."""
     one = isinstance(coefficient, float) and coefficient == 1.0
     return values if one else coefficient * values
 

@@ -45,7 +45,7 @@ def _jax(function):
 
 
 def _known_with(inputs, g):
-    """The inputs plus a zero that XLA does not see through, known only when the gradient is.
+    """Return the inputs plus a zero that XLA does not see through, known only when the gradient is.
 
     On a CPU XLA drops barriers early, those of `jax.checkpoint` too; it would find the first
     computation and the second to be the same and keep everything. A branch would tell them apart

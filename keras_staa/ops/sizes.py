@@ -4,7 +4,7 @@ import keras
 
 
 def with_sizes(x, sizes):
-    """A tensor with the sizes that it must have, checked when it is computed.
+    """Return a tensor with the sizes that it must have, checked when it is computed.
 
     TensorFlow alone has tensors whose sizes are not known while a program is traced, as a
     `tf.data` data set of `(None, None, None, 3)` gives them.

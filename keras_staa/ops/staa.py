@@ -27,7 +27,7 @@ def axial_encoding(steps, rows, columns):
 
 
 def summaries(x, query=None, encoding=None, steps=True, compiled=False):
-    """What the gates are made of: an attended mean of x' a channel and a plain one a time step.
+    """Compute what gates are made of: an attended mean of x' a channel, a plain one a time step.
 
     The gradient of `x` is collected in the one that is returned, so that whatever reads it
     afterwards and these means together write one gradient: use the returned `x` in place of `x`.
@@ -138,7 +138,7 @@ def _attended(x, attention, encoding):
 
 
 def _attended_gradient(x, query, encoding, attention, dcontext):
-    """What the attended mean passes on to x', of rank two and stored nowhere; dq; and dE."""
+    """Return what the attended mean passes on to x', of rank two and stored nowhere; dq; and dE."""
     query = ops.cast(query, "float32")
     low = ops.cast(dcontext, x.dtype)
     da = ops.matmul(x, low[..., None])[..., 0]
@@ -193,7 +193,7 @@ def modulate(x, gate, encoding=None, keep=None):
 
 
 def enriched(x, gate=None, encoding=None, keep=None):
-    """What an aggregator makes of a current: `modulate`, or x where it has nothing to add.
+    """Return what an aggregator makes of a current: `modulate`, or x where it has nothing to add.
 
     Args:
         x, encoding, keep: as in `modulate`.
@@ -205,5 +205,5 @@ def enriched(x, gate=None, encoding=None, keep=None):
 
 
 def scale_of(gate, keep=None):
-    """The gate, but 1 in the steps that bypass the aggregator: arguments as in `modulate`."""
+    """Return the gate, but 1 in steps that bypass the aggregator; arguments as in `modulate`."""
     return gate if keep is None else gate * keep[:, :, None] + (1.0 - keep)[:, :, None]

@@ -45,7 +45,7 @@ def _row_product(values):
 
 
 def by_platform(xla_on_cpu, elsewhere):
-    """A function of tensors in one form for XLA on a CPU and in another for everything else.
+    """Return a function of tensors in one form for XLA on a CPU and in another for everything else.
 
     JAX chooses when a program is lowered, which may be for another platform than that of the
     process. TensorFlow has no such moment: there the plain form stands as soon as the process has

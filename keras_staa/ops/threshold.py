@@ -29,7 +29,7 @@ class Threshold(NamedTuple):
 
 
 def against(threshold):
-    """The functions of a threshold, a positive float.
+    """Return the functions of a threshold, a positive float.
 
     Example:
 

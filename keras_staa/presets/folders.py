@@ -12,7 +12,7 @@ ALIASES = "aliases.json"
 
 
 def root():
-    """The folder of this library's own presets."""
+    """Return the folder of this library's own presets."""
     package = pathlib.Path(__file__).parents[1]
     installed = package / "zoo" / "presets"
     return installed if installed.is_dir() else package.parent / "zoo"
@@ -30,7 +30,7 @@ def aliases():
 
 
 def find(name_or_folder):
-    """The folder of a preset.
+    """Return the folder of a preset.
 
     Args:
         name_or_folder: canonical name, alias, or the path of a folder that `zoo.save` wrote.
@@ -65,6 +65,6 @@ def find(name_or_folder):
 
 
 def known_as(name):
-    """The folder of this library's preset of a name or alias, or None."""
+    """Return the folder of this library's preset of a name or alias, or None."""
     canonical = aliases().get(name, name)
     return root() / canonical if canonical in names() else None

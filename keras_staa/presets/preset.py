@@ -35,15 +35,15 @@ class Preset:
         return f"Preset({str(self.folder)!r})"
 
     def as_dictionary(self):
-        """What `preset.json` says, as a dictionary."""
+        """Return what `preset.json` says, as a dictionary."""
         return self.description.model_dump()
 
     def card(self):
-        """The text of the card, in Markdown."""
+        """Return the text of the card, in Markdown."""
         return (self.folder / folders.CARD).read_text("utf-8")
 
     def weights(self):
-        """The weight file, after a check of its sha256.
+        """Return the weight file, after a check of its sha256.
 
         Returns:
             A `pathlib.Path`.
@@ -83,6 +83,6 @@ def open_preset(name_or_folder):
 
 
 def sha256(path):
-    """The sha256 of a file, in hexadecimal."""
+    """Return the sha256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,7 @@ LONGEST = 2**22
 
 @functools.cache
 def description_class():
-    """The pydantic model that `preset.json` must fit; made when a preset is first read."""
+    """Return the pydantic model that `preset.json` must fit; made when a preset is first read."""
     import pydantic
 
     class Accuracy(pydantic.BaseModel, extra="forbid"):
@@ -62,7 +62,7 @@ def description_class():
 
 
 def parse(path):
-    """What a `preset.json` says.
+    """Return what a `preset.json` says.
 
     Args:
         path: `pathlib.Path` of the file.
@@ -83,7 +83,7 @@ def parse(path):
 
 
 def _text(path):
-    """The text of a JSON file in which every name stands once and every number is finite."""
+    """Return the text of a JSON file in which every name stands once and every number is finite."""
     if path.stat().st_size > LONGEST:
         raise ValueError(f"it has more than {LONGEST} bytes")
     text = path.read_text("utf-8")
@@ -106,7 +106,7 @@ def _finite(text):
 
 
 def _in_short(error):
-    """What pydantic found, field by field; its own text takes four lines each."""
+    """Return what pydantic found, field by field; its own text takes four lines each."""
     if not hasattr(error, "errors"):
         return error
     found = [(".".join(map(str, e["loc"])) or "file", e["msg"]) for e in error.errors()]

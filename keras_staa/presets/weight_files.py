@@ -98,12 +98,12 @@ def _named(path):
 
 
 def total(path):
-    """The most bytes that the weights of a file may take, as float32."""
+    """Return the most bytes that the weights of a file may take, as float32."""
     return UNFOLDED * pathlib.Path(path).stat().st_size + FREE
 
 
 def read(dataset):
-    """The values of a data set; floating-point numbers as float32.
+    """Return the values of a data set; floating-point numbers as float32.
 
     Raises:
         ValueError: if they are not all in the file, would take far more memory than the file, or
@@ -176,7 +176,7 @@ def _whole(dataset):
 
 
 def _chunked(dataset):
-    """The values of a data set in pieces, none of which may unfold to more than it should.
+    """Return the values of a data set in pieces, none of which may unfold to more than it should.
 
     HDF5 itself lets a compressed piece unfold to any size.
     """

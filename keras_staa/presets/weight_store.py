@@ -10,7 +10,7 @@ VARIABLES = "vars"
 
 
 def names(model):
-    """The weights of a network by the names that a `.weights.h5` file has for them.
+    """Return the weights of a network by the names that a `.weights.h5` file has for them.
 
     Args:
         model: a built `keras.Model`, whose weights need no values.

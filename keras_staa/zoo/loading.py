@@ -9,7 +9,7 @@ from keras_staa.models import pretrained, registry
 
 
 def list_models():
-    """The canonical names of the presets that come with this library, sorted.
+    """Return the canonical names of the presets that come with this library, sorted.
 
     Returns:
         A list of strings, each of the form `architecture_wWIDTH_tSTEPS.dataset`.
@@ -23,7 +23,7 @@ def list_models():
 
 
 def describe(name_or_folder):
-    """What is known of a preset: how it was made and how well it does.
+    """Return what is known of a preset: how it was made and how well it does.
 
     Args:
         name_or_folder: a canonical name, an alias such as `"cifar10"`, or the path of a folder
@@ -50,7 +50,7 @@ def describe(name_or_folder):
 
 
 def load(name_or_folder, classes=None, include_top=True, weights=True, dtype=None, **arguments):
-    """A trained network as an ordinary functional `keras.Model`.
+    """Return a trained network as an ordinary functional `keras.Model`.
 
     It takes images (B, H, W, C) scaled to [0, 1], or, of recordings of event cameras, frames of
     counts (B, T, H, W, 2) as `keras_staa.data.events` gives them, and returns probabilities

@@ -28,7 +28,7 @@ MEANS = {
 
 
 def factory_network(model):
-    """A network of a factory that predicts what a model does.
+    """Return a network of a factory that predicts what a model does.
 
     Args:
         model: what a factory or `zoo.load` returned, also cloned or read from a `.keras` file; or
@@ -75,7 +75,7 @@ def factory_network(model):
 
 
 def _taken_apart(model):
-    """The ways to take a chain of layers as a network at the bottom and a head on top of it."""
+    """Yield the ways to take a chain of layers as a network and a head on top of it."""
     if isinstance(model, keras.Sequential) and model.built:
         model = keras.Model(model.inputs, model.outputs)
     outputs = getattr(model, "outputs", None) or []
@@ -98,7 +98,7 @@ def _taken_apart(model):
 
 
 def _read_out(head, pooling):
-    """The Dense layer and the activation of a head that is a read-out of this library's kind."""
+    """Return the Dense layer and the activation of a head that is a read-out."""
     means = {None: set(), "steps": {"steps"}, "avg": {"steps", "space"}}.get(pooling, set())
     dense, activation = None, None
     for layer in head:

@@ -17,7 +17,7 @@ _GIVEN_UP = 30 * 24 * 3600
 
 
 def make_folder(cache_dir):
-    """The path of the folder that the argument stands for, made if it is not there."""
+    """Return the path of the folder that the argument stands for, made if it is not there."""
     with naming(cache_dir):
         folder = pathlib.Path(cache_dir or _DEFAULT).expanduser()
         folder.mkdir(parents=True, exist_ok=True)

@@ -58,7 +58,7 @@ class Journal:
         self._note(description, place + _HEAD.size + len(text))
 
     def take(self, place, length):
-        """The compressed frames of a window in `done`."""
+        """Return the compressed frames of a window in `done`."""
         self._file.seek(place)
         return self._file.read(length)
 

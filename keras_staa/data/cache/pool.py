@@ -24,7 +24,7 @@ _BATCH = 32
 
 
 def measure_all(addresses, tables, sensor_size, processes):
-    """Yields (index, (sensor size, stated)) of each recording, in any order."""
+    """Yield (index, (sensor size, stated)) of each recording, in any order."""
     if _alone(addresses, tables, processes):
         for index, address in enumerate(addresses):
             yield index, worker.measure(address, tables, sensor_size)
@@ -33,7 +33,7 @@ def measure_all(addresses, tables, sensor_size, processes):
 
 
 def convert_all(addresses, tables, plan, processes):
-    """Yields (index, piece), see `worker.convert`; the pieces of a recording in order."""
+    """Yield (index, piece), see `worker.convert`; the pieces of a recording in order."""
     if _alone(addresses, tables, processes):
         for index, address in enumerate(addresses):
             for piece in worker.convert(address, tables, plan):
@@ -43,7 +43,7 @@ def convert_all(addresses, tables, plan, processes):
 
 
 def find_sensor(source, recordings, processes):
-    """The (height, width) that recordings have in common.
+    """Return the (height, width) that recordings have in common.
 
     Args:
         source: a `keras_staa.data.event.recordings.Source`.

@@ -84,7 +84,7 @@ class Cache:
 def open_cache(
     cache_dir, source, recordings, parameters, fingerprints, plan_for, processes, verbose
 ):
-    """The cache of some recordings, built if it is not there.
+    """Return the cache of some recordings, built if it is not there.
 
     Args:
         cache_dir: path of the folder of caches, or None for the user's own.
@@ -127,7 +127,7 @@ def _key(stated):
 
 
 def _whole(path, stated, report=False):
-    """The cache at a path, or None if it is not there or damaged."""
+    """Return the cache at a path, or None if it is not there or damaged."""
     if not path.exists():
         return None
     with open(path, "rb") as file:
@@ -144,7 +144,7 @@ def _whole(path, stated, report=False):
 
 
 def _head(file):
-    """The block in front of what comes next in a file."""
+    """Return the block in front of what comes next in a file."""
     crc, size = 0, 0
     while data := file.read(_READ):
         crc, size = zlib.crc32(data, crc), size + len(data)

@@ -25,7 +25,7 @@ _PIECE = 2**22
 
 
 def measure(address, tables, sensor_size):
-    """The sensor of a recording.
+    """Return the sensor of a recording.
 
     Args:
         address: path of a file, or (which of `tables`, index in it).
@@ -40,7 +40,7 @@ def measure(address, tables, sensor_size):
 
 
 def convert(address, tables, plan):
-    """The samples of a recording, compressed.
+    """Return the samples of a recording, compressed.
 
     Args:
         address: as in `measure`.

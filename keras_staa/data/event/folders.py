@@ -23,7 +23,7 @@ _NO_DATA = {"__MACOSX", "__pycache__", "@eaDir"}
 
 
 def find_folders(folder):
-    """The `Source` that a folder is.
+    """Return the `Source` that a folder is.
 
     A path below the folder is a tuple of names here.
 
@@ -64,7 +64,7 @@ def _is_recording(path):
 
 
 def _walk(folder):
-    """The folders and the files below a folder, all but hidden ones."""
+    """Return the folders and the files below a folder, all but hidden ones."""
     folders, files = [], []
 
     def enter(path, above):
@@ -96,7 +96,7 @@ def _reject(folder, found, wanted="a folder for each class"):
 
 
 def _inside(tops, paths):
-    """The paths below each of some folders."""
+    """Return the paths below each of some folders."""
     found = {top: [] for top in tops}
     for path in paths:
         for depth in (1, 2):
@@ -106,7 +106,7 @@ def _inside(tops, paths):
 
 
 def _folders_of_splits(folder, folders, recordings):
-    """The folder of each split, in the order of `NAMES_OF_SPLITS`; empty if there are none."""
+    """Return the folder of each split, in the order of `NAMES_OF_SPLITS`; {} if there is none."""
     below = [path for path in folders if len(path) == 1]
     inside = _inside(below, recordings)
     named = _named_like_splits([path[0] for path in below])
@@ -147,7 +147,7 @@ def _named_like_splits(names):
 
 
 def _classes(folder, top, folders, recordings):
-    """The folders of classes in that of a split."""
+    """Return the folders of classes in that of a split."""
     found = [path for path in folders if path[:-1] == top]
     if not found:
         _reject(folder.joinpath(*top), "without any")

@@ -40,7 +40,7 @@ class Plan:
 
 
 def samples(chunks, plan):
-    """The frames of a recording.
+    """Return the frames of a recording.
 
     By time, the first `steps - 1` frames are those of tonic's `ToFrame(n_time_bins=steps)` and the
     last also has the events that tonic leaves out: the microseconds that are over when the duration
@@ -104,7 +104,7 @@ def samples(chunks, plan):
 
 
 def _held(chunks):
-    """The chunks as a list, unless they are too many to keep."""
+    """Return the chunks as a list, unless they are too many to keep."""
     held, count = [], 0
     for chunk in chunks:
         held.append(chunk)
@@ -121,7 +121,7 @@ def _pieces(chunks):
 
 
 def _extent(chunks):
-    """The times of the first and the last event, and how many there are."""
+    """Return the times of the first and the last event, and how many there are."""
     first, last, count = None, None, 0
     for chunk in chunks:
         first = int(chunk["t"][0]) if first is None else first
@@ -141,7 +141,7 @@ def _places(chunks, starts, ends):
 
 
 def _pixels(events, plan):
-    """The place of each event within a frame."""
+    """Return the place of each event within a frame."""
     (height, width), (rows, columns) = plan.sensor_size, plan.size
     y, x = events["y"].astype(np.int64), events["x"].astype(np.int64)
     if plan.size != plan.sensor_size:

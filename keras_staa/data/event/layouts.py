@@ -60,7 +60,7 @@ class Parts:
 
 
 def find_layout(folder):
-    """The `Source` of a folder that has a layout of its own.
+    """Return the `Source` of a folder that has a layout of its own.
 
     - DVS128 Gesture as published: `.aedat` files, for each a `_labels.csv` with its trials, and
       `trials_to_train.txt` and `trials_to_test.txt` with the files of each split.
@@ -92,7 +92,7 @@ def find_layout(folder):
 
 
 def _source(folder, classes, read, splits):
-    """A `Source` of recordings, each (name, label, place)."""
+    """Return a `Source` of recordings, each (name, label, place)."""
     found, tables = {}, []
     for number, (split, parts) in enumerate(splits.items()):
         places, targets = [place for *_, place in parts], [label for _, label, _ in parts]
@@ -152,7 +152,7 @@ def _trials(recording):
 
 
 def trial(path, start, end):
-    """The events of an AEDAT 3.1 recording from `start` on and before `end`, in microseconds."""
+    """Return the events of an AEDAT 3.1 recording from `start` to before `end`, in microseconds."""
     # Readers are imported when the first file of theirs is opened.
     from keras_staa.data.formats import aedat3
 
@@ -185,7 +185,7 @@ def _gestures_of_tonic(folder, roots):
 
 
 def spoken(path, part):
-    """The events of one recording of SHD or SSC."""
+    """Return the events of one recording of SHD or SSC."""
     from keras_staa.data.formats import shd
 
     return shd.read(path, part)

@@ -48,13 +48,13 @@ class Source:
     sensor_size: tuple | None = None
 
     def all(self):
-        """The recordings of all splits, each once."""
+        """Return the recordings of all splits, each once."""
         found = {id(r): r for split in self.splits.values() for r in split}
         return list(found.values())
 
 
 def select(source, split):
-    """The recordings of a split.
+    """Return the recordings of a split.
 
     Args:
         source: a `Source`.
@@ -147,7 +147,7 @@ def _digest(source, recording):
 
 
 def _options(table):
-    """What a data set of tonic was told to do with its files, such as to read a part of each."""
+    """Return what a data set of tonic does with its files, such as to read a part of each."""
     plain = (bool, int, float, type(None))
     told = {
         name: repr(value)

@@ -25,7 +25,7 @@ _MOST_CLASSES = 2**16
 
 
 def find_source(source, data_dir):
-    """The `Source` that the argument `source` of `events` stands for."""
+    """Return the `Source` that the argument `source` of `events` stands for."""
     if isinstance(source, str) and source in NAMES:
         where = pathlib.Path(data_dir or "~/.cache/keras-staa/tonic").expanduser()
         _refuse_folder_of(source, where)
@@ -47,7 +47,7 @@ def find_source(source, data_dir):
 
 
 def _refuse_folder_of(name, data_dir):
-    """A folder may be meant, or the data set: one of them would be read without a word."""
+    """Refuse a name that is a folder too: one of them would be read without a word."""
     folder, own = pathlib.Path(name).absolute(), data_dir / NAMES[name][0]
     # tonic's own lies here where file names have no case.
     if folder.is_dir() and not (own.is_dir() and own.samefile(folder)):
@@ -105,7 +105,7 @@ def _of_tonic(name, tables, sensor_size):
 
 
 def _labels(tables):
-    """The classes, and the labels of each data set's recordings."""
+    """Return the classes, and the labels of each data set's recordings."""
     classes = _classes(tables[0])
     most = _MOST_CLASSES if classes is None else len(classes)
     targets = []
@@ -139,7 +139,7 @@ def _refuse(table, most, found):
 
 
 def _plain(target):
-    """An integer or a string of any library as one of Python; None for all else."""
+    """Return an integer or a string of any library as one of Python; None for all else."""
     if isinstance(target, str):
         return str(target)
     try:
@@ -152,7 +152,7 @@ def _plain(target):
 
 
 def _classes(table):
-    """The names of the classes in the order of the labels, or None if they are not said."""
+    """Return the names of the classes in the order of the labels, or None if they are not said."""
     classes = getattr(table, "classes", None)
     if classes is None or (hasattr(classes, "__len__") and not len(classes)):
         return None

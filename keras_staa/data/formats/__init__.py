@@ -37,7 +37,7 @@ _MOST_PIXELS = 2**16  # What x and y of `DTYPE` can count.
 
 
 def read(path, sensor_size=None):
-    """Reads a recording of an event camera.
+    """Read a recording of an event camera.
 
     Formats, by the end of the file's name:
 
@@ -95,7 +95,7 @@ def read(path, sensor_size=None):
 
 
 def chunks(path, events=_CHUNK, sensor_size=None):
-    """Reads a recording piece by piece, in memory that its length does not change.
+    """Read a recording piece by piece, in memory that its length does not change.
 
     A file that does not say how large its sensor is, is read once through for it. `.npz` and
     `.mat` files are held in memory as a whole.
@@ -176,7 +176,7 @@ def _standardize(path, sensor_size):
 
 
 def _open(path, sensor_size, events=_CHUNK):
-    """The `Source` of a file, with the size that holds: the caller's, if the file allows it."""
+    """Open a file, with the size that holds: the caller's, if the file allows it."""
     suffix = pathlib.Path(path).suffix.lower()
     if suffix not in FORMATS:
         raise ValueError(f"`path` must end with one of {list(FORMATS)}. Received: path={path!r}")
@@ -199,6 +199,6 @@ def _checked(path, source, sensor_size):
 
 
 def _smallest(blocks):
-    """The smallest sensor that holds all events."""
+    """Return the smallest sensor that holds all events."""
     sides = ((int(block["y"].max()) + 1, int(block["x"].max()) + 1) for block in blocks)
     return functools.reduce(lambda a, b: tuple(map(max, a, b)), sides)

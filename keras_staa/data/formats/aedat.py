@@ -70,7 +70,7 @@ def open_recording(path, events):
 
 
 def _header(path, file, version):
-    """The lines that start with '#', leaving the file at the first event."""
+    """Return the lines that start with '#', leaving the file at the first event."""
     lines, total = [], 0
     # Events of some rows start with '#' as well: in version 1.0, and of a DAVIS in version 2.0. Of
     # a DVS128 none does in version 2.0, and a name in the header may be in any encoding.
@@ -104,7 +104,7 @@ def _chip(line):
 
 
 def _camera(path, lines, version):
-    """The (height, width) of the camera that a header names, and what reads its addresses."""
+    """Return the (height, width) of the camera in a header, and what reads its addresses."""
     for line in lines:
         if (chip := _chip(line)) is None:
             continue

@@ -106,7 +106,7 @@ def _blocks(path, start, events, between):
 
 
 def _packet(path, head, place, size):
-    """The head that ends at a place of the file, after a check that its events can follow."""
+    """Return the head that ends at a place of the file, if its events can follow."""
     if len(head) < _HEAD.size:
         wanted = f"have {_HEAD.size} bytes as head of each packet; it is truncated"
         shared.reject(path, wanted, f"{len(head)} bytes before byte {place}")

@@ -90,7 +90,7 @@ class Clock:
 
 
 def _turns(steps, periods, late):
-    """What each event adds to the time that passed before the counter started, None if nothing."""
+    """Return what each event adds to the time before the counter started, None if nothing."""
     turns = None
     for period in periods:
         silence = min(SILENCE, period // 4)

@@ -13,7 +13,7 @@ NAMES = {
 
 
 def find(names):
-    """The names that stand for x, y, t and p.
+    """Return the names that stand for x, y, t and p.
 
     Args:
         names: names that a file has.
@@ -32,12 +32,12 @@ def find(names):
 
 
 def wanted():
-    """The names that `find` knows, for errors."""
+    """Return the names that `find` knows, for errors."""
     return ", ".join("/".join(known) for known in NAMES.values())
 
 
 def sensor_size(path, values):
-    """The sensor that a file states as `height` and `width`.
+    """Return the sensor that a file states as `height` and `width`.
 
     Args:
         path: path of the file, for the error.

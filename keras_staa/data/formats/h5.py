@@ -80,7 +80,7 @@ def _geometry(text):
 
 
 def member(h5py, name, group, key):
-    """What a group has under a name, unless it is a link."""
+    """Return what a group has under a name, unless it is a link."""
     # A link elsewhere could make any file of this machine part of a recording.
     if not isinstance(group.get(key, getlink=True), h5py.HardLink):
         shared.reject(name, f"hold {key} itself", "a link")
@@ -88,7 +88,7 @@ def member(h5py, name, group, key):
 
 
 def checked(h5py, name, data, axes=1):
-    """A dataset that holds its data itself, and no more than it can."""
+    """Return a dataset that holds its data itself, and no more than it can."""
     shape = getattr(data, "shape", None)
     if shape is None or len(shape) != axes:
         shared.reject(name, "have datasets of one axis", f"{data.name} with shape {shape}")

@@ -15,7 +15,7 @@ _CAMERAS = {
 
 
 def header(path, file):
-    """The fields of the lines at the start, leaving the file at the first byte behind them.
+    """Return the fields of the lines at the start, leaving the file at the first byte behind them.
 
     Args:
         path: path of the file, for the error.
@@ -47,7 +47,7 @@ def header(path, file):
 
 
 def sensor_size(fields):
-    """The sensor that a header states, as (height, width), or None.
+    """Return the sensor that a header states, as (height, width), or None.
 
     Example:
 
@@ -65,6 +65,6 @@ def sensor_size(fields):
 
 
 def _options(text):
-    """What stands behind the name of a format, as in 'EVT3;height=720;width=1280'."""
+    """Return what stands behind the name of a format, as in 'EVT3;height=720;width=1280'."""
     pairs = (part.partition("=") for part in text.split(";")[1:])
     return {key.strip().lower(): value.strip() for key, _, value in pairs}

@@ -12,7 +12,7 @@ SENSOR_SIZE = (1, 700)
 
 
 def labels(path):
-    """The label of each recording of a file, as integers.
+    """Return the label of each recording of a file, as integers.
 
     Raises:
         ValueError: if the file is damaged or has no recordings of this kind.
@@ -22,7 +22,7 @@ def labels(path):
 
 
 def read(path, part):
-    """The events of one recording of a file, sorted by time.
+    """Return the events of one recording of a file, sorted by time.
 
     Args:
         path: path of the file.

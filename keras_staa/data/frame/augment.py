@@ -44,7 +44,7 @@ POLICIES = {
 
 
 def pipeline(name, frame_shape, seed=None):
-    """The layers of a named augmentation policy.
+    """Return the layers of a named augmentation policy.
 
     - `"shift"`: roll by up to a tenth of the side; for what must not be mirrored, such as digits.
     - `"standard"`: shift and horizontal flip.
@@ -74,7 +74,7 @@ def pipeline(name, frame_shape, seed=None):
 
 
 def standardize(augment, one_hot, use_multiprocessing):
-    """The argument `augment` of `events` as a function from the shape of a sample to layers."""
+    """Return `augment` of `events` as a function from the shape of a sample to layers."""
     if augment is None:
         return lambda frame_shape: []
     if isinstance(augment, str):

@@ -33,7 +33,7 @@ class FrameLayer(_keras.DataLayer):
         return self.change(self.backend, frames, None, seed)[0]
 
     def change(self, backend, frames, labels, seed):
-        """The changed frames and labels.
+        """Return the changed frames and labels.
 
         Args:
             backend: a backend of Keras, or `NUMPY`.
@@ -75,7 +75,7 @@ class NUMPY:
 
 
 def ranged(backend, size):
-    """The integers from 0 on."""
+    """Return the integers from 0 on."""
     return backend.numpy.arange(size, dtype="int32")
 
 

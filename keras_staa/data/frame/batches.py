@@ -87,7 +87,7 @@ class Frames(EpochBatches):
         return frames.astype("float32", copy=False), labels
 
     def take(self, indices):
-        """The same data set with some of its samples, such as windows kept apart for validation.
+        """Return the same data set with some of its samples, such as held-out windows.
 
         Args:
             indices: integers `(samples,)`, places in `cache.labels`; without shuffling their order

@@ -37,7 +37,7 @@ def events(
     use_multiprocessing=False,
     max_queue_size=10,
 ):
-    """Reads recordings of event cameras as batches of frames that `fit` takes on every backend.
+    """Read recordings of event cameras as batches of frames that `fit` takes on every backend.
 
     A frame has the number of OFF and of ON events of each pixel. The frames of a data set are
     computed once and kept in `cache_dir`, one HDF5 file for each split and set of parameters. A

@@ -149,7 +149,7 @@ class Shear(keras.layers.RandomShear):
 
 
 def random_crop(image_shape, padding=4, seed=None, **kwargs):
-    """Pads with zeros and crops back to the size, at an offset drawn for each image.
+    """Pad with zeros and crop back to the size, at an offset drawn for each image.
 
     `keras.layers.RandomCrop` crops a whole batch alike. `keras.layers.RandomTranslation` draws for
     each image; taking the nearest pixel of shifts up to `padding` and a half makes each of the
@@ -250,7 +250,7 @@ POLICIES = {
 
 
 def pipeline(name, image_shape, seed=None):
-    """The layers of a named augmentation policy, for images in [0, 1].
+    """Return the layers of a named augmentation policy, for images in [0, 1].
 
     - `"crop"`: crop with padding 4; for images that must not be mirrored, such as digits.
     - `"standard"`: crop and horizontal flip.

@@ -25,7 +25,7 @@ def images(
     download=True,
     drop_remainder=False,
 ):
-    """Reads an image classification data set as batches that `fit` takes on every backend.
+    """Read an image classification data set as batches that `fit` takes on every backend.
 
     Any TensorFlow Datasets data set of images with class labels serves. One that is prepared in
     `data_dir` is read without touching the network. A data set that takes less than 1 GiB decoded
@@ -134,7 +134,7 @@ def images(
 
 
 def class_names(source, data_dir=None):
-    """The names of a data set's classes, in the order of its labels. Downloads nothing.
+    """Return the names of a data set's classes, in the order of its labels. Downloads nothing.
 
     Args:
         source: as in `keras_staa.data.images`.
@@ -159,7 +159,7 @@ def class_names(source, data_dir=None):
 
 
 def _augmentation(augment, image_shape):
-    """The augmentation as a list of layers."""
+    """Return the augmentation as a list of layers."""
     if augment is None:
         return []
     if isinstance(augment, str):
@@ -198,7 +198,7 @@ def _scaler(tf, split, classes):
 
 
 def _augmenter(tf, layers):
-    """Applies layers with draws that follow from the batch's random number alone.
+    """Apply layers with draws that follow from the batch's random number alone.
 
     A layer's own seed is a variable. Several batches in flight would race for it, and those read
     ahead and thrown away (Keras looks at a first batch to build a model) would advance it, each

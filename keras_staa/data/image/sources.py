@@ -34,7 +34,7 @@ def import_libraries():
 
 
 def prepare(tfds, source, data_dir, download):
-    """The builder of a data set whose files are there, downloaded if need be."""
+    """Return the builder of a data set whose files are there, downloaded if need be."""
     if isinstance(source, str):
         name = source
         where = os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)
@@ -106,7 +106,7 @@ def _from_code(tfds, name, data_dir):
 
 
 def supervised_keys(tfds, builder):
-    """The names of the image and of its class label."""
+    """Return the names of the image and of its class label."""
     keys = builder.info.supervised_keys
     features = builder.info.features
     if (
