@@ -176,7 +176,7 @@ def main():
         with path.open("wb") as file:
             WRITERS[args.format](file, round(args.gigabytes * 1e9))
         size = f"{path.stat().st_size / 1e9:.2f} GB"
-        print("| recording | samples | seconds of processor | MiB before | MiB at the most |")
+        print("| recording | samples | CPU seconds | MiB before | peak MiB |")
         print("| --- | --- | --- | --- | --- |")
         for way in ("whole", "windows"):
             done = subprocess.run(

@@ -66,7 +66,7 @@ def network_agreement(checks):
 
     Libraries round differently, and where a potential is within rounding of the threshold a spike
     flips: the logits of that image move a little, and the gradient, which goes through all layers
-    of normalisation over that image, a lot. So images are counted; wrong dynamics would leave none.
+    of normalization over that image, a lot. So images are counted; wrong dynamics would leave none.
     """
     logits, gradients = checks[PYTORCH]
     rows, agreed = [], True

@@ -14,7 +14,7 @@ import numpy as np
 
 import keras_staa
 
-# Decay would pull M and N to zero, and the scale and shift of a normalisation.
+# Decay would pull M and N to zero, and the scale and shift of a normalization.
 UNDECAYED = ("bias", "gamma", "beta", "decay", "gain", "steps", "rows", "columns")
 
 

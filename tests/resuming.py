@@ -21,7 +21,7 @@ Y = (X.mean((1, 2, 3)) > 0.5).astype("int32")
 
 
 def network():
-    """With all that has a state: normalisation, learned M and N, draws of bypass and dropout."""
+    """With all that has a state: normalization, learned M and N, draws of bypass and dropout."""
     keras.utils.set_random_seed(1)
     given = {"input_shape": (8, 8, 3), "steps": 2, "width": 4, "classes": 2, "bypass_rate": 0.3}
     body = Tiny(**given, neuron={"threshold": 0.2}, classifier_activation=None)

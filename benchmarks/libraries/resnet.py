@@ -10,7 +10,7 @@ STAGES = ((3, 1, 1), (3, 2, 2), (2, 4, 2))
 class ResNet19(nn.Module):
     """Images (B, 3, H, W) to logits (B, classes).
 
-    Convolutions and batch normalisations get the images of all steps at once, (T * B, C, H, W),
+    Convolutions and batch normalizations get the images of all steps at once, (T * B, C, H, W),
     and the first convolution gets each image once: what the fastest form of every library does.
 
     Args:
@@ -40,7 +40,7 @@ class ResNet19(nn.Module):
         return self.predictions(x.mean((3, 4))).mean(0)
 
     def currents(self):
-        """Return the pairs of convolution and normalisation, by the names that Keras gives them."""
+        """Return the pairs of convolution and normalization, by the names that Keras gives them."""
         found = {"stem": self.stem}
         for name, block in self.blocks.items():
             found |= {f"{name}_1": block.first, f"{name}_2": block.second}
@@ -67,7 +67,7 @@ class Block(nn.Module):
 
 
 class Current(nn.Module):
-    """Convolution and batch normalisation."""
+    """Convolution and batch normalization."""
 
     def __init__(self, channels, filters, kernel, strides):
         super().__init__()

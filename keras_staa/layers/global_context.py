@@ -1,4 +1,4 @@
-"""Global context: a gate a channel, from an attention-weighted mean over space."""
+"""Global context: one gate per channel, from an attention-weighted mean over space."""
 
 import keras
 from keras import ops
@@ -20,7 +20,7 @@ class GlobalContext(keras.layers.Layer):
 
     Args:
         ratio: C / ratio (rounded down) is the width of the transform. With a width of 1 the
-            normalisation leaves nothing of the input; the gate is then one learned value a channel.
+            normalization leaves nothing of the input; the gate is then one learned value a channel.
 
     Raises:
         ValueError: if `ratio` is no positive integer or is larger than the channels, or the

@@ -44,7 +44,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     Arguments, weights and the keys in weight files are those of Keras's layer, and so are the
     results, but that they are more exact: variances keep their digits where a channel is nearly
     constant far from zero or has millions of values, and with 16 bits the result is rounded once.
-    For inputs other than images (B, H, W, C), masks, float64, synchronized or renormalising layers
+    For inputs other than images (B, H, W, C), masks, float64, synchronized or renormalizing layers
     and those without scale or center it is Keras's layer altogether, as on JAX.
 
     Example:

@@ -23,7 +23,7 @@ def with_step_gate(arguments):
 class STAA(keras.layers.Layer):
     """Spatial-temporal attention aggregator: (B, T, H, W, C) currents -> enriched currents.
 
-    Position encoding, then a gate a channel (global context) and a gate a time step (step
+    Position encoding, then one gate per channel (global context) and one per time step (step
     attention), both from the encoded current: `y = (x + E) * channel_gate * step_gate`. In
     training each step of each sample is bypassed, y = x, with probability `bypass_rate`
     (time-step random dropout); in inference and with `trainable=False` it never is. At the start
@@ -120,7 +120,7 @@ class STAA(keras.layers.Layer):
         if mean is not None:
             step_gate = self.step_attention.gate(mean)[..., None]
             gate = step_gate if gate is None else gate * step_gate
-        # A frozen layer stands still, as batch normalisation does.
+        # A frozen layer stands still, as batch normalization does.
         if training and self.trainable and self.bypass_rate:
             shape = ops.shape(inputs)[:2]
             draw = keras.random.uniform(shape, seed=self.seed_generator, dtype="float32")

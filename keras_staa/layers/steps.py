@@ -70,7 +70,7 @@ class PerStep(keras.layers.Wrapper):
     """Apply a layer to every time step: (B, T, ...) -> (B, T, ...).
 
     Batch and time are merged into one axis, (B*T, ...), so this is one call of the layer and not
-    a loop, unlike `keras.layers.TimeDistributed`; batch normalisation inside it has one set of
+    a loop, unlike `keras.layers.TimeDistributed`; batch normalization inside it has one set of
     statistics over batch, time and space.
 
     Attributes of the layer inside that the wrapper does not have itself, such as `filters` or

@@ -19,7 +19,7 @@ def convolution(
     pool=None,
     momentum=0.9,
 ):
-    """Convolution without bias and batch normalisation: the current into a neuron.
+    """Convolution without bias and batch normalization: the current into a neuron.
 
     Args:
         x: Keras tensor.

@@ -1,6 +1,6 @@
-"""Convolution and batch normalisation by the backends' own operations, where Keras's cost more.
+"""Convolution and batch normalization by the backends' own operations, where Keras's cost more.
 
-Keras normalises by a chain of element-wise operations, where TensorFlow and PyTorch have one; on
+Keras normalizes by a chain of element-wise operations, where TensorFlow and PyTorch have one; on
 PyTorch it also copies the input of every convolution twice. JAX compiles what Keras gives it.
 """
 
@@ -47,7 +47,7 @@ def convolution(images, kernel, strides=(1, 1), padding="valid", dilation_rate=(
 
 
 def normalization():
-    """Return the backend's own batch normalisation.
+    """Return the backend's own batch normalization.
 
     Returns:
         None, or two functions for tensors x (B, H, W, C) of at most 32 bits and float32 tensors
@@ -95,7 +95,7 @@ def _torch_by_batch(x, scale, offset, epsilon):
 
 @functools.cache
 def _torch_by_parts(epsilon):
-    """Normalisation on a CPU: PyTorch's kernels with sums in two stages.
+    """Normalize on a CPU: PyTorch's kernels with sums in two stages.
 
     They add up a channel one value after the other, which loses digits with every doubling of
     the number of values; so they sum each column of the images by itself here.
@@ -180,7 +180,7 @@ def _tensorflow_by_batch(x, scale, offset, epsilon):
 
 @functools.cache
 def _tensorflow_by_parts(epsilon):
-    """Normalisation compiled by XLA, as two passes over the values in each direction.
+    """Normalize by a program of XLA, as two passes over the values in each direction.
 
     TensorFlow's own operation adds up a channel one value after the other, and compiled by XLA it
     subtracts the square of the mean from the mean of the squares.

@@ -306,7 +306,7 @@ def test_per_step_is_the_layer_at_each_step():
     np.testing.assert_allclose(evaluate(layer, x), np.stack(expected, 1), rtol=1e-5, atol=1e-6)
 
 
-def test_normalisation_in_per_step_has_one_set_of_statistics():
+def test_normalization_in_per_step_has_one_set_of_statistics():
     layer = PerStep(keras.layers.BatchNormalization(epsilon=0.0))
     x = images(4, (5, *IMAGE)) * np.arange(1, 6).reshape(5, 1, 1, 1).astype("float32")
     layer.build(x.shape)

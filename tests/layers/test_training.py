@@ -40,7 +40,7 @@ def data():
 
 
 def windows(x):
-    """The 3 x 3 neighbourhoods of every place, zeros outside: (B, T, H, W, 3, 3, INPUTS)."""
+    """The 3 x 3 neighborhoods of every place, zeros outside: (B, T, H, W, 3, 3, INPUTS)."""
     padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1), (0, 0)))
     rows = [[padded[:, :, i : i + H, j : j + W] for j in range(3)] for i in range(3)]
     return np.moveaxis(np.array(rows, "float64"), (0, 1), (4, 5))

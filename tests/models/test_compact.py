@@ -11,7 +11,7 @@ from keras_staa.models.compact import WHITENING
 
 
 def textures(count, channels=3, seed=0):
-    """Images whose pixels depend on their neighbours and channels on one another."""
+    """Images whose pixels depend on their neighbors and channels on one another."""
     rng = np.random.default_rng(seed)
     noise = rng.random((count, 32, 32, channels)).astype("float32")
     smooth = noise + np.roll(noise, 1, axis=1) + np.roll(noise, 1, axis=2)
@@ -41,7 +41,7 @@ def test_the_outputs_of_the_whitening_convolution_are_uncorrelated():
 
 
 def test_the_whitening_sees_images_as_the_convolution_does():
-    """After the normalisation of the model, and step by step for frames."""
+    """After the normalization of the model, and step by step for frames."""
     mean, deviation = [0.5, 0.4, 0.3], [0.2, 0.25, 0.3]
     pairs = list(zip(mean, deviation, strict=True))
     images = textures(20)

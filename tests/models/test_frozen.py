@@ -55,7 +55,7 @@ def test_a_frozen_backbone_stands_still_in_fit():
 
 
 @pytest.mark.heavy
-def test_the_loop_that_freezes_every_normalisation():
+def test_the_loop_that_freezes_every_normalization():
     model = network()
     norms = [n for n in flatten_layers(model) if isinstance(n, keras.layers.BatchNormalization)]
     # Two a block, one a change of width, and the stem's.

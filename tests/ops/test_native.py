@@ -1,4 +1,4 @@
-"""Convolution and normalisation against Keras's own layers and hand-derived values."""
+"""Convolution and normalization against Keras's own layers and hand-derived values."""
 
 import pathlib
 import subprocess
@@ -121,7 +121,7 @@ def norm():
     return layer
 
 
-def test_normalisation_in_training(norm):
+def test_normalization_in_training(norm):
     gamma, beta, moving_mean, moving_variance = norm.get_weights()
     x = images()
     y = ops.convert_to_numpy(norm(x, training=True))
@@ -133,7 +133,7 @@ def test_normalisation_in_training(norm):
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_normalisation_by_the_moving_averages(norm, frozen):
+def test_normalization_by_the_moving_averages(norm, frozen):
     norm.trainable = not frozen
     gamma, beta, mean, variance = before = norm.get_weights()
     x = images()
@@ -145,7 +145,7 @@ def test_normalisation_by_the_moving_averages(norm, frozen):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_gradients_of_the_normalisation_are_those_of_keras(norm, training):
+def test_gradients_of_the_normalization_are_those_of_keras(norm, training):
     theirs = keras.layers.BatchNormalization.from_config(norm.get_config())
     theirs.build((None, 6, 5, 4))
     x, g = images(), images(seed=5)
@@ -226,7 +226,7 @@ def test_one_place_has_variance_zero(norm):
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "bfloat16", "float16"])
-def test_normalisation_of_16_bits(policy, training, compiled):
+def test_normalization_of_16_bits(policy, training, compiled):
     layer = BatchNormalization(epsilon=1e-3, dtype=policy)
     bits = policy.removeprefix("mixed_")
     x = images()

@@ -111,7 +111,7 @@ def test_the_description_is_true(tmp_path):
     }
     assert {name: preset[name] for name in expected} == expected
     moving = sum(v.size for path, v in values(model).items() if "moving_" in path)
-    # Mean and variance of two normalisations, of 4 and 8 channels.
+    # Mean and variance of two normalizations, of 4 and 8 channels.
     assert moving == 2 * 4 + 2 * 8
     assert preset["parameters"] == sum(v.size for v in values(model).values()) - moving
     arguments = preset["arguments"]

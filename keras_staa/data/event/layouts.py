@@ -198,7 +198,7 @@ def _spoken(folder, files):
     for path, split in sorted(files.items(), key=lambda pair: natural(pair[0].name)):
         split = "validation" if split == "valid" else split
         if split in splits:
-            shared.reject(folder, "hold one file a split", f"{path.name} beside another")
+            shared.reject(folder, "hold one file per split", f"{path.name} beside another")
         labels = shd.labels(str(path))
         if not labels or not 0 <= min(labels) <= max(labels) < _MOST_CLASSES:
             wanted = f"have labels in [0, {_MOST_CLASSES})"
