@@ -1,26 +1,10 @@
-"""Image files as arrays that a network takes: upright, in 8 bits, of the size it was built for."""
+"""Pictures for the command line: which ones are meant, and as arrays that a network takes."""
 
 import pathlib
-import warnings
 
 import numpy as np
 
-# What is taken for a picture in a folder; a file that is named is tried whatever its name.
-SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm"}
-SUFFIXES |= {".tif", ".tiff", ".webp"}
-
-
-def pillow():
-    """Return the modules `Image` and `ImageOps` of Pillow.
-
-    Raises:
-        ImportError: if it is not installed.
-    """
-    try:
-        from PIL import Image, ImageOps
-    except ModuleNotFoundError as error:
-        raise ImportError("Pictures are read by Pillow: `pip install pillow`.") from error
-    return Image, ImageOps
+from keras_staa.pictures import SUFFIXES, pillow, read_picture
 
 
 def find(paths):
@@ -64,34 +48,11 @@ def read(path, shape):
     """
     Image, ImageOps = pillow()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(path)
-        with picture:
-            upright = _eight_bits(ImageOps.exif_transpose(picture))
-        mode = "L" if shape[-1] == 1 else "RGB"
-        size = (shape[1], shape[0])
-        fitted = ImageOps.fit(upright.convert(mode), size, Image.Resampling.LANCZOS)
-    except FileNotFoundError as error:
-        raise _error(path, "is missing") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        limit = f"{Image.MAX_IMAGE_PIXELS:,}"
-        raise _error(path, f"is too large: more than {limit} pixels") from error
-    # The decoders raise errors of every kind on damaged files.
-    except Exception as error:
-        raise _error(path, f"is unreadable ({error})") from error
+        picture = read_picture(path, "L" if shape[-1] == 1 else "RGB")
+    except ValueError as error:
+        raise _error(path, error) from error
+    fitted = ImageOps.fit(picture, (shape[1], shape[0]), Image.Resampling.LANCZOS)
     return np.asarray(fitted).reshape(shape)
-
-
-def _eight_bits(picture):
-    """Grey pictures of 16 bits, which conversions of Pillow would clip at 255."""
-    if not picture.mode.startswith("I"):
-        return picture
-    Image, _ = pillow()
-    values = np.asarray(picture)
-    if values.min() < 0 or values.max() > 65535:
-        raise ValueError("its values have more than 16 bits")
-    return Image.fromarray(np.round(values / 257).astype("uint8"))
 
 
 def _is_hidden(file, folder):

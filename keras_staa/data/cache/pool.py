@@ -46,7 +46,7 @@ def find_sensor(source, recordings, processes):
     """Return the (height, width) that recordings have in common.
 
     Args:
-        source: a `keras_staa.data.event.recordings.Source`.
+        source: a `keras_staa.data.listing.Source`.
         recordings: list of its `Entry`s.
         processes: positive integer.
 

@@ -88,7 +88,7 @@ def open_cache(
 
     Args:
         cache_dir: path of the folder of caches, or None for the user's own.
-        source: a `keras_staa.data.event.recordings.Source`.
+        source: a `keras_staa.data.listing.Source`.
         recordings: list of its `Entry`s with digests.
         parameters: dictionary of what was asked for.
         fingerprints: dictionary of strings, of the source and of the split.

@@ -7,9 +7,9 @@ import warnings
 
 import numpy as np
 
-from keras_staa.data.event.recordings import Entry, Source, natural
 from keras_staa.data.formats import checking, order
 from keras_staa.data.formats import contract as shared
+from keras_staa.data.listing import Entry, Source, natural
 
 # DVS128 Gesture numbers them from 1.
 GESTURES = [

@@ -5,9 +5,11 @@ import pathlib
 
 import numpy as np
 
-from keras_staa.data.event.folders import find_folders
 from keras_staa.data.event.layouts import find_layout
-from keras_staa.data.event.recordings import Entry, Source, natural, path_of, select
+from keras_staa.data.event.recordings import path_of
+from keras_staa.data.folders import find_folders
+from keras_staa.data.formats import FORMATS
+from keras_staa.data.listing import Entry, Source, natural, select
 
 # Classes of `tonic.datasets`; whether they have a training and a test set; and what tonic does not
 # say of the sensor, (height, width).
@@ -37,7 +39,7 @@ def find_source(source, data_dir):
                 f"`source` must be one of {list(NAMES)}, a data set of tonic, or a folder that "
                 f"exists. Received: source={os.fspath(source)!r}"
             )
-        return find_layout(folder) or find_folders(folder)
+        return find_layout(folder) or find_folders(folder, FORMATS)
     if not all(hasattr(source, name) for name in ("__getitem__", "__len__", "targets")):
         raise ValueError(
             f"`source` must be one of {list(NAMES)}, a data set of tonic (with `targets`), or a "

@@ -6,10 +6,11 @@ from keras_staa import checks
 from keras_staa.data.cache.pool import find_sensor
 from keras_staa.data.cache.store import open_cache
 from keras_staa.data.event.frames import Plan
-from keras_staa.data.event.recordings import digest, select
+from keras_staa.data.event.recordings import digest
 from keras_staa.data.event.sources import find_source
 from keras_staa.data.frame.augment import standardize
 from keras_staa.data.frame.batches import Frames
+from keras_staa.data.listing import select
 
 
 def events(

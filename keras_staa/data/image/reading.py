@@ -1,10 +1,11 @@
-"""Image classification data sets from TensorFlow Datasets, read, cached and augmented."""
+"""Images with class labels as batches: folders of pictures, and TensorFlow Datasets."""
 
 import keras
 
 from keras_staa import _keras, checks
 from keras_staa.data.image import augment as augmentation
 from keras_staa.data.image import sources
+from keras_staa.data.image.folder import find_pictures, read_folder
 from keras_staa.data.image.passes import passes
 
 # Decoded images up to this many bytes are kept in memory, and no shuffle buffer is larger.
@@ -27,22 +28,26 @@ def images(
 ):
     """Read an image classification data set as batches that `fit` takes on every backend.
 
-    Any TensorFlow Datasets data set of images with class labels serves. One that is prepared in
-    `data_dir` is read without touching the network. A data set that takes less than 1 GiB decoded
-    is decoded once and kept in memory. Augmentation runs in the pipeline, on images in [0, 1],
-    batch by batch but with its own draw for each image.
+    It reads folders of pictures, which needs Pillow and no TensorFlow, and data sets of TensorFlow
+    Datasets with images and class labels. One that is prepared in `data_dir` is read without a
+    network. A data set that takes less than 1 GiB decoded is decoded once and kept in memory.
+    Augmentation runs on batches of images in [0, 1], with its own draw for each image.
 
-    The same arguments give the same batches with the same augmentation, in the same order; each
+    The same arguments give the same batches with the same augmentation, in the same order. Each
     pass over them differs from the one before. The order of a pass and the augmentation's draws
-    follow from `seed`, the number of the pass and the batch's place in it, whatever the seeds of
-    the layers.
+    depend on `seed`, the number of the pass and the position of the batch, and not on the seeds of
+    the layers. Of a folder, the order is the same on every backend, the draws are not.
 
     Args:
-        source: string, the name in TensorFlow Datasets (`"cifar10"`, `"cifar100"`, `"mnist"`,
-            ..., with a configuration or version as in `"cifar10:3.0.2"`; there is a warning where
-            a folder has the name too, since it is not read), or a `tfds.core.DatasetBuilder`, such
-            as `tfds.ImageFolder(path)`, which reads `path/train/<class>/<name>.png`.
-        split: string, which part to read, with slices as in `"train[:90%]"`.
+        source: one of
+            - the path of a folder of pictures, with one folder per class (`photos/cat/1.jpg`), or
+              with folders of splits that hold those of the classes (`photos/train/cat/1.jpg`);
+            - the name of a data set of TensorFlow Datasets (`"cifar10"`, `"cifar100"`, `"mnist"`,
+              ..., with a configuration or version as in `"cifar10:3.0.2"`). If a folder has this
+              name too, there is a warning: the folder is not read. Write `"./cifar10"` for it;
+            - a `tfds.core.DatasetBuilder`.
+        split: string, which part to read, with slices as in `"train[:90%]"`. A folder without
+            splits has the split `"train"`. A slice of a folder takes that part of each class.
         data_dir: optional path of the folder with the prepared data sets (such as
             `data_dir/cifar10/3.0.2`), by default that of TensorFlow Datasets.
         batch_size: positive integer.
@@ -58,15 +63,16 @@ def images(
         drop_remainder: boolean. If True, a last partial batch is left out.
 
     Returns:
-        A `tf.data.Dataset` of float32 images `(batch, height, width, channels)` in [0, 1] and
-        int32 labels `(batch,)`, or float32 labels `(batch, classes)` if `one_hot`. Its function
+        A `tf.data.Dataset`, or of a folder a `keras.utils.PyDataset` with the names of the
+        `classes`, of float32 images `(batch, height, width, channels)` in [0, 1] and int32 labels
+        `(batch,)`, or float32 labels `(batch, classes)` if `one_hot`. Its function
         `set_epoch(epoch)` makes the next pass that of an epoch, counted from 0, also of data sets
         that were made of it; `keras_staa.callbacks.Checkpoint` calls it.
 
     Raises:
-        ImportError: if TensorFlow or TensorFlow Datasets is not installed.
+        ImportError: if TensorFlow or TensorFlow Datasets is not installed, or of a folder Pillow.
         ValueError: if the data set is not there and must not be downloaded, or is not one of
-            images with class labels, or if an argument is not allowed.
+            images with class labels, a picture cannot be read, or an argument is not allowed.
         tf.errors.InvalidArgumentError: while batches are read, if an image has no label, as in the
             test split of some data sets.
 
@@ -81,6 +87,18 @@ def images(
     checks.positive_int("batch_size", batch_size)
     shuffle = split.startswith("train") if shuffle is None else checks.boolean("shuffle", shuffle)
     size = checks.pair("size", size)
+    if (folder := sources.folder_of(source, data_dir)) is not None:
+        return read_folder(
+            folder,
+            split,
+            size=size,
+            layers_for=lambda shape: _augmentation(augment, shape),
+            one_hot=checks.boolean("one_hot", one_hot),
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=checks.non_negative_int("seed", seed),
+            drop_remainder=checks.boolean("drop_remainder", drop_remainder),
+        )
     tf, tfds = sources.import_libraries()
     builder = sources.prepare(tfds, source, data_dir, download)
     image_key, label_key = sources.supervised_keys(tfds, builder)
@@ -153,6 +171,8 @@ def class_names(source, data_dir=None):
     keras_staa.data.class_names("cifar10")[3]  # "cat"
     ```
     """
+    if (folder := sources.folder_of(source, data_dir)) is not None:
+        return find_pictures(folder).classes
     _, tfds = sources.import_libraries()
     builder = sources.prepare(tfds, source, data_dir, download=False)
     return list(builder.info.features[sources.supervised_keys(tfds, builder)[1]].names)

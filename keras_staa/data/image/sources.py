@@ -3,14 +3,14 @@
 import contextlib
 import importlib
 import os
+import pathlib
 import warnings
 
 import keras
 
 _ALLOWED = (
-    "a data set in `data_dir`, one that TensorFlow Datasets knows "
-    "(https://www.tensorflow.org/datasets/catalog/overview), or a builder of it, such as "
-    "tfds.ImageFolder(path) for a folder with folders of splits"
+    "the path of a folder of pictures, a data set in `data_dir`, one that TensorFlow Datasets "
+    "knows (https://www.tensorflow.org/datasets/catalog/overview), or a builder of it"
 )
 
 
@@ -22,8 +22,8 @@ def import_libraries():
             modules.append(importlib.import_module(name))
         except ImportError as error:
             raise ImportError(
-                f"`keras_staa.data` reads images with {name}, which could not be imported "
-                f"({error}). Install it with `pip install keras-staa[data,tensorflow]`."
+                f"`keras_staa.data.images` reads this data set with {name}, which could not be "
+                f"imported ({error}). Install it with `pip install keras-staa[data,tensorflow]`."
             ) from error
     if keras.backend.backend() != "tensorflow":
         # Else TensorFlow, which only reads here, would take the memory the network needs. Once its
@@ -31,6 +31,39 @@ def import_libraries():
         with contextlib.suppress(RuntimeError):
             modules[0].config.set_visible_devices([], "GPU")
     return modules
+
+
+def folder_of(source, data_dir):
+    """Return the folder of pictures that `source` is, or None if it is a data set.
+
+    A string is a folder if it starts like a path, or if there is such a folder and no data set of
+    the name.
+
+    Raises:
+        ValueError: if it is a path, and no folder is there.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        return None
+    folder = pathlib.Path(source).expanduser()
+    is_path = not isinstance(source, str) or source.startswith((".", "~")) or folder.is_absolute()
+    if folder.is_dir() and (is_path or not _is_data_set(source, data_dir)):
+        return folder
+    if is_path:
+        raise ValueError(f"`source` must be {_ALLOWED}. Received: source={os.fspath(source)!r}")
+    return None
+
+
+def _is_data_set(name, data_dir):
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError:
+        return False
+    where = os.path.expanduser(data_dir or tfds.core.constants.DATA_DIR)
+    for find in (tfds.core.read_only_builder.builder_from_files, tfds.builder):
+        with contextlib.suppress(tfds.core.DatasetNotFoundError, ValueError):
+            find(name, data_dir=where)
+            return True
+    return False
 
 
 def prepare(tfds, source, data_dir, download):

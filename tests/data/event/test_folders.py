@@ -5,8 +5,8 @@ import warnings
 
 import pytest
 
-from keras_staa.data.event.recordings import select
 from keras_staa.data.event.sources import find_source
+from keras_staa.data.listing import select
 from tests.data.formats import files
 
 pytestmark = pytest.mark.once

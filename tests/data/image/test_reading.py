@@ -309,12 +309,11 @@ def test_an_image_without_a_label_is_an_error(read, one_hot):
     assert len(numpy(read("unlabelled", "test[:3]", one_hot=one_hot))) == 1
 
 
-@pytest.mark.parametrize("path", ["./photos", "../photos", "{}/photos", pathlib.Path("photos"), 3])
+@pytest.mark.parametrize("path", ["./tiny", "../tiny", "{}/tiny", pathlib.Path("tiny"), 3])
 def test_a_path_is_no_name(read, tmp_path, monkeypatch, path):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "photos").mkdir()
     path = path.format(tmp_path) if isinstance(path, str) else path
-    with pytest.raises(ValueError, match="`source` must be a data set.*tfds.ImageFolder.*source="):
+    with pytest.raises(ValueError, match="`source` must be the path of .*data set.*source="):
         read(path)
 
 

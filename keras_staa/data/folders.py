@@ -1,12 +1,12 @@
-"""Recordings in folders: one for each class, which may lie in one for each split."""
+"""Samples in folders: one folder per class, which may be in one folder per split."""
 
 import os
 import pathlib
 import re
+import typing
 import warnings
 
-from keras_staa.data import formats
-from keras_staa.data.event.recordings import NAMES_OF_SPLITS, Entry, Source, natural
+from keras_staa.data.listing import NAMES_OF_SPLITS, Entry, Source, natural
 
 # What folders of splits are called, alone or at either end of a name, as in `n-cars_train`.
 _SPLITS = {
@@ -22,15 +22,17 @@ _SPLITS = {
 _NO_DATA = {"__MACOSX", "__pycache__", "@eaDir"}
 
 
-def find_folders(folder):
+def find_folders(folder, suffixes, what="recordings"):
     """Return the `Source` that a folder is.
 
     A path below the folder is a tuple of names here.
 
     Args:
         folder: path of a folder with a folder for each class, or with one for each split that has
-            those of the classes in it. The recordings of a class may lie in folders below it.
-            Hidden files and folders do not count; links are followed.
+            those of the classes in it. The samples of a class may lie in folders below it. Hidden
+            files and folders do not count; links are followed.
+        suffixes: how the names of samples end, in lower case, such as `".png"`.
+        what: string, what samples are called in errors.
 
     Returns:
         A `Source` with the splits of the folder, or `"train"` alone.
@@ -40,12 +42,15 @@ def find_folders(folder):
             a split is empty, or a link leads nowhere or in a circle.
     """
     folders, files = _walk(folder)
-    recordings = [path for path in files if _is_recording(path)]
+    kind = _Kind(tuple(suffixes), what)
+    recordings = [path for path in files if kind.has(path)]
     tops = _folders_of_splits(folder, folders, recordings) or {"train": ()}
-    members = {split: _classes(folder, top, folders, recordings) for split, top in tops.items()}
-    _check_levels(folder, members, recordings)
+    members = {
+        split: _classes(folder, top, folders, recordings, kind) for split, top in tops.items()
+    }
+    _check_levels(folder, members, recordings, kind)
     _compare(folder, tops, members)
-    _warn_of_the_rest(folder, members, files)
+    _warn_of_the_rest(folder, members, files, kind)
 
     names = {path[-1] for paths in members.values() for path in paths}
     classes = sorted(names, key=natural)
@@ -56,11 +61,17 @@ def find_folders(folder):
             for top, inside in _inside(paths, recordings).items()
             for path in sorted(inside, key=lambda path: natural("/".join(path)))
         ]
-    return Source(folder.resolve().name, classes, splits)
+    return Source(folder.resolve().name, classes, splits, what=what)
 
 
-def _is_recording(path):
-    return pathlib.PurePath(path[-1]).suffix.lower() in formats.FORMATS
+class _Kind(typing.NamedTuple):
+    """How the names of samples end, and what samples are called."""
+
+    suffixes: tuple
+    what: str
+
+    def has(self, path):
+        return pathlib.PurePath(path[-1]).suffix.lower() in self.suffixes
 
 
 def _walk(folder):
@@ -146,7 +157,7 @@ def _named_like_splits(names):
     return {name: split for part in found for name, split in part.items()}
 
 
-def _classes(folder, top, folders, recordings):
+def _classes(folder, top, folders, recordings, kind):
     """Return the folders of classes in that of a split."""
     found = [path for path in folders if path[:-1] == top]
     if not found:
@@ -156,12 +167,12 @@ def _classes(folder, top, folders, recordings):
             _reject(
                 folder,
                 f"none in {str(folder.joinpath(*path))!r}",
-                f"recordings ({', '.join(formats.FORMATS)}) in each folder of a class",
+                f"{kind.what} ({', '.join(kind.suffixes)}) in each folder of a class",
             )
     return sorted(found, key=lambda path: natural(path[-1]))
 
 
-def _check_levels(folder, members, recordings):
+def _check_levels(folder, members, recordings, kind):
     """See that the folders taken for those of classes are not of data sets or splits."""
     paths = [path for split in members.values() for path in split]
     depth, names = len(paths[0]), sorted({path[-1] for path in paths}, key=natural)
@@ -180,13 +191,13 @@ def _check_levels(folder, members, recordings):
     if len(names) == 1:
         _reject(
             folder,
-            f"with {names[0]!r} alone, whose recordings lie in folders below it; give "
+            f"with {names[0]!r} alone, whose {kind.what} lie in folders below it; give "
             f"{str(folder.joinpath(*paths[0]))!r} if these are of classes",
         )
     if all(len(found) > 1 for found in subfolders.values()):
         warnings.warn(
-            f"{folder}: the classes are taken to be {names}, whose recordings lie in folders below "
-            f"them. If these are of classes, give one of {names} as `source`.",
+            f"{folder}: the classes are taken to be {names}, whose {kind.what} lie in folders "
+            f"below them. If these are of classes, give one of {names} as `source`.",
             stacklevel=5,
         )
 
@@ -204,21 +215,21 @@ def _compare(folder, tops, members):
         warnings.warn(f"{folder}: {found}.", stacklevel=5)
 
 
-def _warn_of_the_rest(folder, members, files):
+def _warn_of_the_rest(folder, members, files, kind):
     """Say what is left out."""
     paths = [path for split in members.values() for path in split]
     inside = {path for found in _inside(paths, files).values() for path in found}
-    others = sorted(path for path in inside if not _is_recording(path))
+    others = sorted(path for path in inside if not kind.has(path))
     if others:
         warnings.warn(
-            f"{folder}: {len(others)} files are no recordings and were left out, such as "
-            f"{folder.joinpath(*others[0])}; recordings end with {', '.join(formats.FORMATS)}.",
+            f"{folder}: {len(others)} files are no {kind.what} and were left out, such as "
+            f"{folder.joinpath(*others[0])}; {kind.what} end with {', '.join(kind.suffixes)}.",
             stacklevel=5,
         )
-    outside = sorted(path for path in files if path not in inside and _is_recording(path))
+    outside = sorted(path for path in files if path not in inside and kind.has(path))
     if outside:
         warnings.warn(
-            f"{folder}: {len(outside)} recordings lie in no folder of a class and were left out, "
+            f"{folder}: {len(outside)} {kind.what} lie in no folder of a class and were left out, "
             f"such as {folder.joinpath(*outside[0])}.",
             stacklevel=5,
         )
