@@ -65,6 +65,8 @@ def _pullback_jax(function, tensors, gradients):
 def _pullback_tensorflow(function, tensors, gradients):
     import tensorflow as tf
 
+    # The tape tells tensors apart by identity, and one may be given twice.
+    tensors = [tf.identity(tensor) for tensor in tensors]
     with tf.GradientTape() as tape:
         tape.watch(tensors)
         outputs = function(*tensors)

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 
 from keras_staa.ops import with_backward
+from keras_staa.ops.gradient import pullback
 from tests.gradients import gradients
 
 X = np.array([[1.0, -2.0], [0.5, 3.0]], "float32")
@@ -86,3 +87,12 @@ def test_what_passes_through_a_compiled_function_is_not_copied():
     double, same, nothing = _xla(lambda x, pair: (2.0 * x, (pair[0], x), None))(x, (y, x))[:3]
     np.testing.assert_array_equal(double, 2 * X)
     assert same[0] is y and same[1] is x and nothing is None
+
+
+def test_a_tensor_given_twice_has_the_gradient_of_each_place():
+    """d(3 x y) of x and of y, which are one tensor here; and none of an input that is not used."""
+    x, one = ops.convert_to_tensor(X), ops.ones((2, 2))
+    found = pullback(lambda x, y, z: (3.0 * x * y,), (x, x, x), (one,))
+    expected = [3 * X, 3 * X, np.zeros_like(X)]
+    for got, value in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ops.convert_to_numpy(got), value, rtol=1e-6)
