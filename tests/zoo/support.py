@@ -73,3 +73,7 @@ def values(model):
     found = {re.sub(r"_\d+/", "/", w.path): keras.ops.convert_to_numpy(w) for w in model.weights}
     assert len(found) == len(model.weights)
     return found
+
+
+def listing(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

@@ -14,8 +14,8 @@ import pytest
 
 from keras_staa import zoo
 from keras_staa.presets import weight_files
+from tests.zoo.hostile import sign
 from tests.zoo.support import registered, saved, tiny, values
-from tests.zoo.test_hostile import sign
 
 FEW, MANY = 24, 2000
 SECONDS, BYTES = 30, 1_000_000_000
