@@ -5,7 +5,7 @@ recordings and makes frames of their events, `cache` keeps frames on disk, and `
 batches. `image` reads images. A name of a room is singular where a function has the plural.
 """
 
-from keras_staa.data.arrays import arrays
+from keras_staa.data.array_batches import arrays
 from keras_staa.data.frame.layers import (
     FrameCutout,
     FrameFlip,
