@@ -14,6 +14,7 @@ from keras_staa.data.frame.layers import (
     TimeShift,
 )
 from keras_staa.data.image.augment import seeds_from
+from keras_staa.data.pipelines import Pipeline
 
 
 def _roll(frame_shape, seed):
@@ -70,7 +71,7 @@ def pipeline(name, frame_shape, seed=None):
     """
     checks.choice("name", name, list(POLICIES))
     seeds = seeds_from(seed)
-    return keras.layers.Pipeline([make(frame_shape, next(seeds)) for make in POLICIES[name]])
+    return Pipeline([make(frame_shape, next(seeds)) for make in POLICIES[name]])
 
 
 def standardize(augment, one_hot, use_multiprocessing):

@@ -11,6 +11,7 @@ import numpy as np
 
 # Not exported, but the path Keras' documentation gives for layers that also run in tf.data.
 from keras_staa import _keras, checks
+from keras_staa.data.pipelines import Pipeline
 
 
 @keras.saving.register_keras_serializable("keras_staa")
@@ -277,7 +278,7 @@ def pipeline(name, image_shape, seed=None):
     """
     checks.choice("name", name, list(POLICIES))
     seeds = seeds_from(seed)
-    return keras.layers.Pipeline([make(image_shape, seeds) for make in POLICIES[name]])
+    return Pipeline([make(image_shape, seeds) for make in POLICIES[name]])
 
 
 def seeds_from(seed):
