@@ -55,6 +55,7 @@ def test_accuracy_is_that_of_the_mean():
         np.testing.assert_array_equal(ops.convert_to_numpy(step_accuracy(given, logits)), expected)
 
 
+@pytest.mark.heavy
 def test_trains_a_network_and_is_stored_with_it(tmp_path):
     model = STAAVGG(input_shape=(2, 32, 32, 2), width=4, classes=3, step_logits=True)
     model.compile("sgd", TET(0.05, label_smoothing=0.1), metrics=[step_accuracy])

@@ -48,6 +48,7 @@ def compared(tmp_path, places, save_freq=2, train=lambda: None, **options):
     return len(last["loss"])
 
 
+@pytest.mark.heavy
 def test_from_a_step_within_an_epoch_on(tmp_path):
     # Within the first epoch; behind the step of a checkpoint; behind an epoch; in its last step.
     places = [(0, 3), (1, 2), (1, None), (2, BATCHES)]
@@ -74,15 +75,18 @@ def test_validation_and_a_last_step_before_it(tmp_path):
     assert state(again) == state(whole) and last == history
 
 
+@pytest.mark.heavy
 def test_a_py_dataset_that_fit_shuffles_and_that_draws(tmp_path):
     compared(tmp_path, [(1, 3)], train=Drawing)
 
 
 @pytest.mark.skipif(BACKEND == "tensorflow", reason="the docstring says that it is not there")
+@pytest.mark.heavy
 def test_arrays_that_fit_shuffles(tmp_path):
     compared(tmp_path, [(1, 3)], train=lambda: (X, Y), batch_size=8)
 
 
+@pytest.mark.heavy
 def test_several_steps_in_one_execution(tmp_path, monkeypatch):
     if BACKEND == "torch":
         pytest.skip("Keras has one step in an execution on PyTorch")
@@ -98,6 +102,7 @@ def test_several_steps_in_one_execution(tmp_path, monkeypatch):
     compared(tmp_path, [(1, 8)], save_freq=4)
 
 
+@pytest.mark.heavy
 def test_an_epoch_that_another_callback_stops_is_not_done(tmp_path):
     whole, _ = fit(tmp_path / "whole", "epoch")
 

@@ -53,6 +53,7 @@ def train(monkeypatch, data, out, epochs, *words):
     run(monkeypatch, "train_events", *where, *small, *words)
 
 
+@pytest.mark.heavy
 def test_what_a_run_writes(data, tmp_path, monkeypatch, capsys):
     augment = ("--augment", json.dumps(ROLL), "--normalize")
     train(monkeypatch, data, tmp_path / "run", 3, "--loss", "TET", *augment)

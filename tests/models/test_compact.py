@@ -54,6 +54,7 @@ def test_the_whitening_sees_images_as_the_convolution_does():
     np.testing.assert_allclose(outputs.T @ outputs / len(outputs), np.eye(8), atol=1e-3)
 
 
+@pytest.mark.heavy
 def test_training_leaves_the_whitening_alone():
     images = textures(8)
     neuron = {"surrogate": "triangular", "threshold": 0.1}

@@ -61,6 +61,7 @@ def test_frames_set_the_steps(name):
     assert model.output_shape == (None, 3, 7)
 
 
+@pytest.mark.heavy
 def test_the_activation_of_the_read_out():
     keras.utils.set_random_seed(0)
     logits = small("STAAVGG", classifier_activation=None)
@@ -105,6 +106,7 @@ def test_layers_have_telling_names(name):
         ), layer.name
 
 
+@pytest.mark.heavy
 def test_images_and_the_same_frames_are_the_same_current():
     """The stem of an image is computed once and repeated: the same as a film that stands still."""
     keras.utils.set_random_seed(0)
@@ -117,6 +119,7 @@ def test_images_and_the_same_frames_are_the_same_current():
     np.testing.assert_allclose(image.predict(x, verbose=0), expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.heavy
 def test_normalization_is_applied_inside():
     keras.utils.set_random_seed(0)
     pairs = [(0.5, 0.25), (0.25, 0.5), (0.1, 2.0)]

@@ -103,6 +103,7 @@ def test_a_head_on_stage_outputs():
     assert found["stage"].any()
 
 
+@pytest.mark.heavy
 def test_recomputation_is_switched_on_a_made_network():
     """Also after it was compiled and trained, as results and stored tensors show."""
     x, y = images(4), np.array([0, 1, 2, 0])

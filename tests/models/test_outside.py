@@ -42,6 +42,7 @@ def test_its_argument_is_in_signature_and_documentation():
         Chain(height=3)
 
 
+@pytest.mark.heavy
 def test_presets(preset, model):
     expected = predictions(model)
     assert json.loads((preset / "preset.json").read_text("utf-8"))["arguments"]["depth"] == 3
@@ -62,6 +63,7 @@ def test_weight_files(tmp_path, model):
     np.testing.assert_allclose(predictions(again), predictions(model), atol=1e-6)
 
 
+@pytest.mark.heavy
 def test_keras_files(tmp_path, model):
     model.save(tmp_path / "a.keras")
     again = keras.models.load_model(tmp_path / "a.keras")

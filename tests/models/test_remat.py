@@ -147,6 +147,7 @@ def test_frozen_layers_stay():
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.heavy
 def test_weight_files_and_presets_are_the_same(tmp_path):
     plain, remat = made("STAAVGG", False), made("STAAVGG", True)
     x = np.random.default_rng(0).random((2, 32, 32, 3), "float32")

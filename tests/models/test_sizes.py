@@ -31,6 +31,7 @@ def test_no_frames_give_no_results():
     assert tuple(model(np.zeros((0, 3, 32, 32, 2), "float32")).shape) == (0, 3, 10)
 
 
+@pytest.mark.heavy
 def test_no_images_for_a_preset():
     model = zoo.load("cifar10")
     nothing = np.zeros((0, 32, 32, 3), "float32")

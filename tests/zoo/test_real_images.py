@@ -23,6 +23,7 @@ def test_the_backends_give_one_answer(name):
 
 
 @pytest.mark.parametrize("name", OF_CIFAR10)
+@pytest.mark.heavy
 def test_part_of_the_test_images_is_recognized_as_stated(name):
     """A thousand images: four deviations of a binomial, over the whole test set's figure."""
     images, labels = (part[:1000] for part in cifar10_test())

@@ -17,6 +17,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", OF_NMNIST)
+@pytest.mark.heavy
 def test_the_test_recordings_are_recognized_as_stated(name, folder, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "examples")
     import recordings
