@@ -104,9 +104,25 @@ def seed_of(layer):
     return layer._get_seed_generator(layer.backend._backend)
 
 
+class _Seeds(keras.random.SeedGenerator):
+    """Seeds that a function gives, without a state in a variable."""
+
+    def __init__(self, give):
+        self._give = give
+
+    def next(self, ordered=True):
+        return self._give()
+
+
 @contextlib.contextmanager
-def draw_from(layers, seeds):
-    """Let layers, and those inside them, draw from `seeds` instead of their own generators."""
+def draw_from(layers, give):
+    """Let layers, and those inside them, draw from seeds that a function gives.
+
+    Args:
+        layers: list of layers, whose own generators stay as they are.
+        give: function `() -> seed`, a tensor of two integers.
+    """
+    seeds = _Seeds(give)
     every = [inner for layer in layers for inner in all_layers(layer)]
     # By identity, since one layer may stand in the list twice.
     drawing = {id(layer): layer for layer in every if hasattr(layer, "_get_seed_generator")}

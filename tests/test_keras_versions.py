@@ -36,9 +36,9 @@ def test_the_core_on_another_keras(wanted, tmp_path):
     asked = [sys.executable, "-c", "import keras; print(keras.__version__)"]
     found = subprocess.run(asked, capture_output=True, text=True, env=environment, cwd=ROOT)
     assert found.stdout.split() == [version], found.stderr[-2000:]
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-m", "not slow", "-p", "no:cacheprovider"]
     done = subprocess.run(
         [*command, *CORE], capture_output=True, text=True, env=environment, cwd=ROOT
     )
     assert done.returncode == 0, done.stdout[-4000:]
-    assert re.search(r"\b0 passed", done.stdout) is None
+    assert re.search(r"\b[1-9]\d* passed", done.stdout), done.stdout[-4000:]

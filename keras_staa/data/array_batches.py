@@ -17,10 +17,10 @@ def arrays(
     seed=0,
     drop_remainder=False,
 ):
-    """Arrays as batches for `fit`, in an order that follows from `seed` and the epoch alone.
+    """Return batches of arrays for `fit`, in an order given by `seed` and the epoch.
 
-    When `fit` shuffles arrays by itself, a run that goes on from a checkpoint cannot go on with the
-    order that it had on TensorFlow; with these batches it does on every backend, see
+    When `fit` shuffles arrays on TensorFlow, a run that resumes from a checkpoint has another
+    order than the run before. With these batches it has the same order on every backend. See
     `keras_staa.callbacks.Checkpoint`.
 
     Args:

@@ -3,6 +3,9 @@
 import keras
 import numpy as np
 
+# Data sets of up to this many bytes are kept in memory.
+MEMORY = 2**30
+
 
 class EpochBatches(keras.utils.PyDataset):
     """Base of data sets for `fit`: which samples a batch has, in an epoch.

@@ -71,7 +71,7 @@ def _input_shape(found, default):
     if None in shape and position is not None:
         raise ValueError(
             "`input_shape` must have a height and a width, or `attention` must be "
-            "{'position': None} or False: an encoding of positions needs sizes. Received: "
+            "{'position': None} or False: a position encoding needs sizes. Received: "
             f"input_shape={shape}, position={position!r}"
         )
     return shape

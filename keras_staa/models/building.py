@@ -7,7 +7,7 @@ from keras_staa import _keras
 from keras_staa.initializers import ZEROS, VarianceScaling
 from keras_staa.layers import MeanOverSteps
 from keras_staa.layers.pooling import GlobalMaxPooling2D
-from keras_staa.models.argument import ABSENT, named
+from keras_staa.models.argument import ABSENT
 from keras_staa.models.blocks import each_step
 from keras_staa.models.network import Network
 
@@ -41,7 +41,7 @@ def build(factory, body, table, arguments, trained=False, class_names=None):
     outputs = _head(list(stages.values())[-1][-1], arguments)
     if arguments.input_tensor is not None:
         inputs = keras.utils.get_source_inputs(arguments.input_tensor)
-    kept = {a.name: getattr(arguments, a.name) for a in table if a.name not in named(table, ABSENT)}
+    kept = {a.name: getattr(arguments, a.name) for a in table if a.in_presets != ABSENT}
     return Network(
         inputs,
         outputs,

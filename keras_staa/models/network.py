@@ -82,7 +82,9 @@ class Network(_keras.MarkingModel):
     ):
         super().__init__(*args, **kwargs)
         own = _Notes(factory, arguments, stages or {}, remat, class_names, unit_range)
-        cloned = getattr(self.outputs[0], MARK, None)
+        # The mark of a network that is a layer here says nothing about this one.
+        nested = isinstance(_keras.made_by(self.outputs[0]), keras.Model)
+        cloned = None if nested else getattr(self.outputs[0], MARK, None)
         self._notes = dataclasses.replace(cloned) if cloned and not factory else own
         self.rematerialize(self._notes.remat)
 

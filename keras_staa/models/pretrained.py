@@ -7,7 +7,6 @@ import keras
 
 from keras_staa import _keras, checks, presets, serialized
 from keras_staa.layers import flatten_layers
-from keras_staa.layers.staa import with_step_gate
 from keras_staa.models.argument import ABSENT, FIXED, FREE, RESHAPES, named
 from keras_staa.models.deferred import deferred
 from keras_staa.models.transfer import transfer, transfer_from_file, transferable
@@ -127,14 +126,14 @@ def stored_arguments(factory, preset):
     check_names(factory, preset)
     defaults = {a.name: a.default for a in factory.table if a.in_presets != ABSENT}
     with _of_file(preset):
-        arguments = {k: serialized.checked(k, v) for k, v in preset.arguments.items()}
-        if isinstance(arguments.get("attention"), dict):
-            arguments["attention"] = with_step_gate(arguments["attention"])
-        if "classifier_activation" in arguments:
-            arguments["classifier_activation"] = serialized.activation(
-                "classifier_activation", arguments["classifier_activation"]
-            )
-    return {**defaults, **arguments}
+        allowed = {k: serialized.checked(k, v) for k, v in preset.arguments.items()}
+        return {**defaults, **_checked(factory, allowed)}
+
+
+def _checked(factory, arguments):
+    return {
+        a.name: a.check(a.name, arguments[a.name]) for a in factory.table if a.name in arguments
+    }
 
 
 def check_names(factory, preset):
@@ -154,13 +153,12 @@ def _of_file(preset):
     except Exception as error:
         if isinstance(error, ValueError) and str(preset.folder) in str(error):
             raise
-        raise ValueError(f"{path} describes no network that can be built: {error}") from error
+        raise ValueError(f"{path} describes a network that cannot be built: {error}") from error
 
 
 def _wanted(factory, stored, given, preset):
     """Return the arguments of the network to build, and names of layers that are not its own."""
-    checked = {a.name: a.check(a.name, given[a.name]) for a in factory.table if a.name in given}
-    wanted = {**stored, **checked}
+    wanted = {**stored, **_checked(factory, given)}
     for name in named(factory.table, FIXED):
         if not _equal(wanted[name], stored[name]):
             raise ValueError(
@@ -214,8 +212,8 @@ def parameters(model):
 def _check_parameters(model, preset):
     if (found := parameters(model)) != preset.parameters:
         raise ValueError(
-            f"{preset.path} says that there are {preset.parameters} parameters, and describes a "
-            f"network of {found}."
+            f"{preset.path} states {preset.parameters} parameters, but describes a network "
+            f"with {found}."
         )
 
 

@@ -91,7 +91,9 @@ def _factory(name, body, table, input_shape):
     own = [argument.name for argument in table]
     if len(set(own)) < len(own):
         twice = sorted({n for n in own if own.count(n) > 1})
-        raise ValueError(f"`arguments` of {name} must not be those of all networks: {twice}")
+        raise ValueError(
+            f"`arguments` of {name} must not repeat arguments that all networks have: {twice}"
+        )
     spec = signature(table)
 
     def create(given, **more):
@@ -109,7 +111,7 @@ def _factory(name, body, table, input_shape):
 
 
 def _add(factory):
-    """One name stands for one network; a cell of a notebook may be run again."""
+    """Add a factory under its name. A cell of a notebook may be run again."""
     known = FACTORIES.get(factory.__name__)
     if known is not None and known.__module__ != factory.__module__:
         raise ValueError(

@@ -108,8 +108,8 @@ def _with_weights(layer):
     parts = [inner for inner in flat if inner.weights and not _inner(inner)]
     if sum(len(part.weights) for part in parts) != len(layer.weights):
         raise ValueError(
-            f"Layer {layer.name!r} has weights of its own beside the layers inside it, and shapes "
-            "that differ from its source's: such weights cannot be matched."
+            f"Layer {layer.name!r} has weights in addition to those of its inner layers, and "
+            "shapes that differ from its source's. Such weights cannot be matched."
         )
     return parts
 

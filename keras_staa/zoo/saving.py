@@ -88,7 +88,7 @@ def save(
             data_set=data_set,
             classes=arguments["classes"],
             class_names=list(class_names),
-            steps=_steps(arguments),
+            steps=arguments["steps"],
             parameters=parameters(network),
             accuracy=accuracy,
             training=training or {},
@@ -120,11 +120,6 @@ def write_weights(model, path, dtype):
     packed = io.BytesIO()
     weight_files.rewrite(h5_files.weights(model), packed, dtype)
     h5_files.write(path, packed.getbuffer())
-
-
-def _steps(arguments):
-    shape = arguments["input_shape"]
-    return shape[0] if shape and len(shape) == 4 else arguments["steps"]
 
 
 def _list(items, indent=""):

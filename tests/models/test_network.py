@@ -72,6 +72,14 @@ def test_a_network_of_ones_own_tensors_knows_nothing():
         zoo.save(model, "nowhere", data_set="none", class_names=["a", "b"])
 
 
+def test_a_network_around_another_does_not_claim_to_be_it():
+    base = tiny()
+    inputs = keras.Input(base.input_shape[1:])
+    around = models.Network(inputs, base(inputs))
+    assert base.factory and around.factory is None and around.arguments is None
+    assert around.class_names is None and around.stage_outputs == {}
+
+
 SHAPES = {
     STAAVGG: {"stage1": (16, 4), "stage2": (8, 8), "stage3": (4, 16), "stage4": (2, 32)}
     | {"stage5": (1, 32)},

@@ -15,7 +15,7 @@ import pytest
 from keras_staa import zoo
 from keras_staa.presets import weight_files
 from tests.zoo.hostile import sign
-from tests.zoo.support import registered, saved, tiny, values
+from tests.zoo.support import saved, tiny, values
 
 FEW, MANY = 24, 2000
 SECONDS, BYTES = 30, 1_000_000_000
@@ -26,11 +26,6 @@ ARGUMENTS = {
     "normalization": [[0.5, 0.2]] * 3,
 }
 ARGUMENTS["neuron"]["surrogate"] |= {"module": None, "registered_name": "keras_staa>Triangular"}
-
-
-@pytest.fixture(autouse=True)
-def tiny_factory(monkeypatch):
-    registered(monkeypatch)
 
 
 def nodes(value):

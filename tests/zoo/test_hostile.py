@@ -1,7 +1,6 @@
 """A preset from elsewhere runs nothing, reads nothing beside it and takes no memory it has not."""
 
 import json
-import shutil
 import sys
 
 import keras
@@ -13,23 +12,7 @@ from keras_staa import serialized, zoo
 from keras_staa.layers import LIF, STAALIF
 from keras_staa.surrogates import Triangular
 from tests.zoo.hostile import describe, refused, with_arguments
-from tests.zoo.support import predictions, registered, saved, tiny
-
-
-@pytest.fixture(autouse=True)
-def tiny_factory(monkeypatch):
-    registered(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def preset(tmp_path_factory):
-    return saved(tmp_path_factory.mktemp("presets") / "tiny_w4_t1.noise")
-
-
-@pytest.fixture
-def copy(preset, tmp_path):
-    """A copy to change."""
-    return shutil.copytree(preset, tmp_path / preset.name)
+from tests.zoo.support import predictions, saved, tiny
 
 
 def form(class_name, config=None, module=None, name=None):

@@ -11,23 +11,7 @@ import pytest
 
 from tests.real import ROOT
 from tests.zoo.hostile import describe, refused, sign, with_arguments
-from tests.zoo.support import Tiny, registered, saved
-
-
-@pytest.fixture(autouse=True)
-def tiny_factory(monkeypatch):
-    registered(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def preset(tmp_path_factory):
-    return saved(tmp_path_factory.mktemp("presets") / "tiny_w4_t1.noise")
-
-
-@pytest.fixture
-def copy(preset, tmp_path):
-    """A copy to change."""
-    return shutil.copytree(preset, tmp_path / preset.name)
+from tests.zoo.support import Tiny
 
 
 def replace(folder, name, make):

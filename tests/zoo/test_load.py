@@ -11,12 +11,7 @@ import numpy as np
 import pytest
 
 from keras_staa import STAAVGG, models, presets, zoo
-from tests.zoo.support import CLASSES, images, predictions, registered, saved, tiny, values
-
-
-@pytest.fixture(autouse=True)
-def tiny_factory(monkeypatch):
-    registered(monkeypatch)
+from tests.zoo.support import CLASSES, images, predictions, saved, tiny, values
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,7 @@ import pytest
 
 from keras_staa import zoo
 from keras_staa.layers import LIF
-from tests.zoo.support import listing, predictions, registered, saved, tiny, values
-
-
-@pytest.fixture(autouse=True)
-def tiny_factory(monkeypatch):
-    registered(monkeypatch)
+from tests.zoo.support import listing, predictions, saved, tiny, values
 
 
 def read_again(model, tmp_path):

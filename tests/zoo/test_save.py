@@ -12,14 +12,9 @@ import pytest
 from keras_staa import models, zoo
 from keras_staa.layers import LIF
 from keras_staa.surrogates import Triangular
-from tests.zoo.support import CLASSES, images, listing, predictions, registered, saved, tiny, values
+from tests.zoo.support import CLASSES, images, listing, predictions, saved, tiny, values
 
 FILES = ["card.md", "model.weights.h5", "preset.json"]
-
-
-@pytest.fixture(autouse=True)
-def tiny_factory(monkeypatch):
-    registered(monkeypatch)
 
 
 def stored(folder):
@@ -168,7 +163,7 @@ def test_what_does_not_fit_is_rejected_and_nothing_written(name, tmp_path):
     assert listing(tmp_path) == []
 
 
-@pytest.mark.parametrize("broken", ["_card", "write_weights", "_steps"])
+@pytest.mark.parametrize("broken", ["_card", "write_weights", "parameters"])
 def test_a_failure_leaves_nothing(broken, tmp_path, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("the disk is full")

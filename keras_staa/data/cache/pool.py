@@ -173,6 +173,6 @@ class _Worker:
         except (EOFError, pickle.UnpicklingError):
             raise RuntimeError(
                 f"The process that read {addresses[0]} to {addresses[-1]} ended with "
-                f"{self._process.wait()}. It may have been short of memory: a smaller `processes` "
-                "needs less."
+                f"exit code {self._process.wait()}. It may have run out of memory; fewer "
+                "`processes` need less."
             ) from None

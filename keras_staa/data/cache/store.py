@@ -158,8 +158,7 @@ def _open(path, stated):
         found = json.loads(file.attrs["stated"])
         if found != json.loads(json.dumps(stated)):
             raise ValueError(
-                f"it must be of the parameters and the source that its name was made of, but is of "
-                f"{found}"
+                f"it must be of the parameters and the source in its name. Found: {found}"
             )
         data = file["frames"]
         offsets, sizes = np.zeros(len(data), np.int64), np.zeros(len(data), np.int64)
@@ -207,7 +206,7 @@ def _build(path, slug, source, recordings, stated, plan, processes, verbose):
                 error.errno,
                 f"No room on the disk ({error.strerror}) to cache {source.name}: {done} of "
                 f"{len(recordings)} recordings are done and kept. Make room, or give another "
-                "`cache_dir`, and call again to go on",
+                "`cache_dir`, and call again to continue",
                 str(path.parent),
             ) from error
         found = [text for r in recordings for text in journal.done[r.digest][1]]

@@ -167,7 +167,7 @@ def _classes(table):
     if names is None or len(set(names)) < len(names):
         raise ValueError(
             "`classes` of `source` must be a list of different names or a dictionary from each "
-            f"name to its label, 0 to the number of classes less one. Received: source="
+            f"name to its label, from 0 to the number of classes minus 1. Received: source="
             f"{type(table).__name__} with classes={classes!r}"
         )
     return names

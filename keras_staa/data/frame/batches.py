@@ -7,11 +7,8 @@ import math
 
 import numpy as np
 
-from keras_staa.data.batches import EpochBatches
+from keras_staa.data.batches import MEMORY, EpochBatches
 from keras_staa.data.frame.augment import apply
-
-# Counts up to this many bytes are kept in memory.
-_MEMORY = 2**30
 
 
 class Frames(EpochBatches):
@@ -56,7 +53,7 @@ class Frames(EpochBatches):
     def _load(self):
         shape = (len(self.cache.labels), *self.cache.shape)
         self._counts = None
-        if math.prod(shape) * self.cache.dtype.itemsize <= _MEMORY:
+        if math.prod(shape) * self.cache.dtype.itemsize <= MEMORY:
             counts = np.empty(shape, self.cache.dtype)
             self._counts = self.cache.read(range(len(counts)), counts)
 

@@ -40,50 +40,49 @@ def events(
 ):
     """Read recordings of event cameras as batches of frames that `fit` takes on every backend.
 
-    A frame has the number of OFF and of ON events of each pixel. The frames of a data set are
-    computed once and kept in `cache_dir`, one HDF5 file for each split and set of parameters. A
-    build that is killed goes on where it was when it is called again. A cache is used only if the
-    parameters and the fingerprint of the source are the same, and its checksum is right; otherwise
-    it is built, a damaged one with a warning. Frames that take less than 1 GiB as integers are held
-    in memory, others are read as they are needed.
+    A frame counts the OFF and the ON events of each pixel. The frames of a data set are computed
+    once and cached in `cache_dir`, in one HDF5 file for each split and set of parameters. If the
+    process is killed, the next call resumes the work. A cache is used only if its checksum is right
+    and the parameters and the source have not changed; otherwise it is built again, with a warning
+    if it was damaged. Frames that take less than 1 GiB as integers are kept in memory, others are
+    read when needed.
 
     The same arguments give the same batches with the same augmentation, in the same order; each
-    epoch differs from the one before. What is drawn for a batch follows from `seed`, the epoch and
-    the batch's place alone, on every backend and with any number of workers. `fit` takes the
-    batches in an order of its own, which Python's `random` draws, unless it is given
-    `shuffle=False`.
+    epoch differs from the one before. The random numbers of a batch depend only on `seed`, the
+    epoch and the position of the batch, on every backend and with any number of workers. `fit`
+    shuffles the batches with Python's `random`, unless it gets `shuffle=False`.
 
-    Splits are made of recordings, so that the windows of one are never in two of them:
+    Splits are made of recordings, so the windows of one recording are never in two splits:
 
-    - A folder that holds folders called `train` or `training`, `validation`, `valid` or `val`, and
-      `test` or `testing`, one at least, in any case, alone or with the same further words before or
-      after (`n-cars_train`, `n-cars_test`), has the splits `"train"`, `"validation"` and `"test"`.
-      Any other is `"train"` as a whole.
+    - A folder has the splits `"train"`, `"validation"` and `"test"` if it holds at least one folder
+      called `train` or `training`, `validation`, `valid` or `val`, or `test` or `testing`, in lower
+      or upper case, alone or with the same words before or after (`n-cars_train`, `n-cars_test`).
+      Otherwise all of it is `"train"`.
     - `nmnist` and `dvs128_gesture` have their official `"train"` and `"test"`.
     - `cifar10_dvs` has the first 90% of each class as `"train"` and the rest as `"test"`, as the
       literature does.
     - `ncaltech101`, `asl_dvs` and data set objects are `"all"`.
     - `"all"` is all splits together. A slice, as in `"train[:90%]"`, `"train[90%:]"` or
-      `"all[:100]"`, takes that part of each class, in the order of the file names, in which 2 comes
-      before 10.
+      `"all[:100]"`, takes that part of each class, in the order of the file names, with 2 before
+      10.
 
     Args:
         source: the name of a data set that tonic downloads (`"cifar10_dvs"`, `"dvs128_gesture"`,
-            `"nmnist"`, `"ncaltech101"`, `"asl_dvs"`), a data set object of tonic (or any object
-            that gives (events, target) and has `targets`, which are labels from 0 or names of
-            classes; it may have `classes`, a list of names), or the path of a folder with one
-            folder for each class, which holds recordings of `keras_staa.data.formats.read`, there
-            or in folders below, or of a folder of DVS128 Gesture, SHD or SSC as published. Hidden
-            files and folders are left out; links are followed. A name that is a folder in the
-            working folder, too, is an error.
+            `"nmnist"`, `"ncaltech101"`, `"asl_dvs"`); a data set object of tonic, or any object
+            that returns (events, target) and has `targets`, which are labels from 0 or names of
+            classes, and optionally `classes`, a list of names; the path of a folder with one folder
+            for each class, with recordings that `keras_staa.data.formats.read` reads, also in
+            folders below; or the path of a folder of DVS128 Gesture, SHD or SSC as published.
+            Hidden files and folders are ignored, links are followed. A name that is also a folder
+            in the working directory is an error.
         steps: positive integer, frames of a sample.
         split: string, see above. By default `"train"` where there is one, else `"all"`.
         size: None or (height, width), or one integer for both, of the frames: at most the
-            sensor's. The events of the pixels that fall together are added up; none is lost.
+            sensor's. The events of merged pixels are added; none is lost.
         by: `"time"` or `"count"`: whether the frames of a sample have the same duration or the same
             number of events.
-        window: None for one sample a recording, or the seconds of a sample, into which recordings
-            are cut. The end of a recording that fills no window is left out.
+        window: None for one sample per recording, or the length of a sample in seconds. Recordings
+            are then cut into windows, and a remainder shorter than a window is left out.
         stride: None or the seconds from the start of a window to that of the next. By default
             `window`.
         batch_size: positive integer.
@@ -102,7 +101,8 @@ def events(
         cache_dir: path of the folder of caches, by default `~/.cache/keras-staa/events`.
         data_dir: path of the folder that tonic downloads to, by default
             `~/.cache/keras-staa/tonic`.
-        processes: positive integer, how many build the cache; by default one for each core.
+        processes: positive integer, the number of processes that build the cache. By default one
+            per core.
         verbose: boolean, whether a progress bar is shown while the cache is built.
         workers: positive integer, of `keras.utils.PyDataset`.
         use_multiprocessing: boolean, of `keras.utils.PyDataset`.
@@ -112,11 +112,11 @@ def events(
         A `Frames`.
 
     Raises:
-        ValueError: if an argument is not allowed, a folder of a class is empty, it cannot be told
+        ValueError: if an argument is not allowed, the folder of a class is empty, it is not clear
             which folders are classes and which are splits, recordings differ in their sensor, or a
-            recording is damaged or has no events or impossible ones.
-        OSError: if the disk is full, or `cache_dir` cannot be written to where it has no cache of
-            this. The recordings that are done are kept, and the next call goes on with the others.
+            recording is damaged or has no events or invalid ones.
+        OSError: if the disk is full, or the cache has to be built and `cache_dir` is not writable.
+            Finished recordings are kept, and the next call continues with the others.
         ImportError: if the source or a format needs a library that is not installed.
 
     Example:
@@ -200,7 +200,7 @@ def _microseconds(window, stride, steps):
     )
     if window < steps or not stride:
         raise ValueError(
-            "`window` and `stride` must be seconds, a microsecond for each step at the least. "
+            "`window` and `stride` must be seconds, at least one microsecond per step. "
             f"Received: window={window / 1e6}, stride={stride / 1e6}, steps={steps}"
         )
     return window, stride

@@ -8,13 +8,11 @@ import keras
 import numpy as np
 
 from keras_staa import _keras
-from keras_staa.data.batches import EpochBatches
+from keras_staa.data.batches import MEMORY, EpochBatches
 from keras_staa.data.folders import find_folders
 from keras_staa.data.listing import select
 from keras_staa.pictures import SUFFIXES, pillow, read_picture
 
-# Decoded pictures up to this many bytes are kept in memory.
-_MEMORY = 2**30
 _CHANNELS = 3
 
 
@@ -62,7 +60,7 @@ class Pictures(EpochBatches):
         self._size, self._layers, self._one_hot = size, layers, one_hot
         # The layers' seeds are those of one batch at a time.
         self._drawing = threading.Lock()
-        small = len(entries) * size[0] * size[1] * _CHANNELS <= _MEMORY
+        small = len(entries) * size[0] * size[1] * _CHANNELS <= MEMORY
         self._kept = self._read(range(len(entries))) if small else None
 
     def __getitem__(self, index):
@@ -74,30 +72,24 @@ class Pictures(EpochBatches):
         if self._one_hot:
             labels = np.eye(len(self.classes), dtype="float32")[labels]
         if self._layers:
-            images, labels = self._augmented(images, labels, (self.seed, epoch, 1 + index))
+            images = self._augmented(images, (self.seed, epoch, 1 + index))
         return images, labels
 
-    def _augmented(self, images, labels, seeds):
-        images = keras.ops.convert_to_tensor(images)
-        with self._drawing, _keras.draw_from(self._layers, _Draws(seeds)):
+    def _augmented(self, images, seeds):
+        images, stream = keras.ops.convert_to_tensor(images), np.random.default_rng(seeds)
+
+        def give():
+            return keras.ops.convert_to_tensor(stream.integers(2**31, size=2, dtype="uint32"))
+
+        with self._drawing, _keras.draw_from(self._layers, give):
             for layer in self._layers:
                 images = layer(images, training=True)
-        return keras.ops.convert_to_numpy(images).astype("float32"), labels
+        return keras.ops.convert_to_numpy(images).astype("float32")
 
     def _read(self, places):
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             read = pool.map(lambda place: _array(self._paths[place], self._size), places)
             return np.stack(list(read))
-
-
-class _Draws(keras.random.SeedGenerator):
-    """Gives seeds that follow from some integers, and has no state in a variable."""
-
-    def __init__(self, seeds):
-        self._stream = np.random.default_rng(seeds)
-
-    def next(self, ordered=True):
-        return keras.ops.convert_to_tensor(self._stream.integers(2**31, size=2, dtype="uint32"))
 
 
 def _common_size(entries):

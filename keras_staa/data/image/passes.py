@@ -1,11 +1,14 @@
 """A `tf.data.Dataset` whose passes follow from a seed and their number."""
 
+# What TensorFlow takes where no global seed is set.
+_NO_GLOBAL_SEED = 87654321
+
 
 def passes(tf, read, seed, batches):
     """Batches that follow from the seed, the number of the pass and their place in it.
 
-    A `tf.data.Dataset` that shuffles keeps to itself how many passes there were; a run that goes
-    on could not continue with the next.
+    A `tf.data.Dataset` that shuffles does not tell how many passes there were, so a resumed run
+    could not continue with the next one.
 
     Args:
         tf: the module.
@@ -28,6 +31,8 @@ def passes(tf, read, seed, batches):
 
     @tf.autograph.experimental.do_not_convert
     def one(number):
+        # `shuffle` would mix its seed with the global one, and fails where that is 0.
+        tf.compat.v1.get_default_graph().seed = _NO_GLOBAL_SEED
         order, files, each = tf.unstack(drawn(seed, number, shape=(3,)))
         batches = read(order, files).enumerate()
         return batches.map(lambda place, batch: (batch, drawn(each, place)))

@@ -1,15 +1,15 @@
 """Images with class labels as batches: folders of pictures, and TensorFlow Datasets."""
 
+import itertools
+
 import keras
 
 from keras_staa import _keras, checks
+from keras_staa.data.batches import MEMORY
 from keras_staa.data.image import augment as augmentation
 from keras_staa.data.image import sources
 from keras_staa.data.image.folder import find_pictures, read_folder
 from keras_staa.data.image.passes import passes
-
-# Decoded images up to this many bytes are kept in memory, and no shuffle buffer is larger.
-_MEMORY = 2**30
 
 
 def images(
@@ -28,15 +28,17 @@ def images(
 ):
     """Read an image classification data set as batches that `fit` takes on every backend.
 
-    It reads folders of pictures, which needs Pillow and no TensorFlow, and data sets of TensorFlow
-    Datasets with images and class labels. One that is prepared in `data_dir` is read without a
-    network. A data set that takes less than 1 GiB decoded is decoded once and kept in memory.
-    Augmentation runs on batches of images in [0, 1], with its own draw for each image.
+    It reads folders of pictures, with Pillow and without TensorFlow, and data sets of TensorFlow
+    Datasets with images and class labels. A data set that is prepared in `data_dir` needs no
+    network connection. A data set that takes less than 1 GiB decoded is decoded once and kept in
+    memory. Augmentation runs on batches of images in [0, 1], with its own random numbers for each
+    image.
 
     The same arguments give the same batches with the same augmentation, in the same order. Each
-    pass over them differs from the one before. The order of a pass and the augmentation's draws
-    depend on `seed`, the number of the pass and the position of the batch, and not on the seeds of
-    the layers. Of a folder, the order is the same on every backend, the draws are not.
+    pass over the data differs from the one before. The order of a pass and the random numbers of
+    the augmentation depend on `seed`, the number of the pass and the position of the batch, and not
+    on the seeds of the layers. For a folder, the order is the same on every backend, but the random
+    numbers are not.
 
     Args:
         source: one of
@@ -48,7 +50,7 @@ def images(
             - a `tfds.core.DatasetBuilder`.
         split: string, which part to read, with slices as in `"train[:90%]"`. A folder without
             splits has the split `"train"`. A slice of a folder takes that part of each class.
-        data_dir: optional path of the folder with the prepared data sets (such as
+        data_dir: optional path of the folder with prepared data sets (such as
             `data_dir/cifar10/3.0.2`), by default that of TensorFlow Datasets.
         batch_size: positive integer.
         size: optional (height, width), or one integer for both, to which the images are resized.
@@ -63,14 +65,14 @@ def images(
         drop_remainder: boolean. If True, a last partial batch is left out.
 
     Returns:
-        A `tf.data.Dataset`, or of a folder a `keras.utils.PyDataset` with the names of the
-        `classes`, of float32 images `(batch, height, width, channels)` in [0, 1] and int32 labels
-        `(batch,)`, or float32 labels `(batch, classes)` if `one_hot`. Its function
-        `set_epoch(epoch)` makes the next pass that of an epoch, counted from 0, also of data sets
-        that were made of it; `keras_staa.callbacks.Checkpoint` calls it.
+        A `tf.data.Dataset`, or for a folder a `keras.utils.PyDataset` with an attribute `classes`,
+        the names of the classes. Its elements are float32 images `(batch, height, width, channels)`
+        in [0, 1] and int32 labels `(batch,)`, or float32 labels `(batch, classes)` if `one_hot`.
+        Its method `set_epoch(epoch)` makes the next pass that of an epoch, counted from 0, also in
+        data sets derived from it. `keras_staa.callbacks.Checkpoint` calls it.
 
     Raises:
-        ImportError: if TensorFlow or TensorFlow Datasets is not installed, or of a folder Pillow.
+        ImportError: if TensorFlow or TensorFlow Datasets is not installed, or Pillow for a folder.
         ValueError: if the data set is not there and must not be downloaded, or is not one of
             images with class labels, a picture cannot be read, or an argument is not allowed.
         tf.errors.InvalidArgumentError: while batches are read, if an image has no label, as in the
@@ -115,14 +117,17 @@ def images(
     # `tfds.ImageFolder` has a fixed order of its own, and would shuffle without a seed.
     fixed_order = isinstance(builder, tfds.ImageFolder)
     memory_each = int(tf.as_dtype(feature.np_dtype).size * shape[0] * shape[1] * (shape[2] or 3))
-    small = count * memory_each <= _MEMORY
+    small = count * memory_each <= MEMORY
 
     def decoded(files=None):
         dataset = builder.as_dataset(
             split=split,
             as_supervised=True,
             shuffle_files=files is not None and not fixed_order,
-            read_config=tfds.ReadConfig(shuffle_seed=files, try_autocache=False),
+            # Without the guard, since data sets of a fixed order are shuffled too.
+            read_config=tfds.ReadConfig(
+                shuffle_seed=files, try_autocache=False, enable_ordering_guard=False
+            ),
         )
         if size:
             dataset = dataset.map(_resizer(tf, size), num_parallel_calls=tf.data.AUTOTUNE)
@@ -135,7 +140,7 @@ def images(
         if shuffle:
             # One more than there are: the buffer then meets the end of the data set, without which
             # a first batch alone would not complete the cache.
-            buffer = min(count + 1, max(_MEMORY // memory_each, batch_size))
+            buffer = min(count + 1, max(MEMORY // memory_each, batch_size))
             dataset = dataset.shuffle(buffer, order, reshuffle_each_iteration=False)
         return dataset.batch(batch_size, drop_remainder=drop_remainder)
 
@@ -156,7 +161,7 @@ def class_names(source, data_dir=None):
 
     Args:
         source: as in `keras_staa.data.images`.
-        data_dir: optional path of the folder with the prepared data sets.
+        data_dir: optional path of the folder with prepared data sets.
 
     Returns:
         A list of strings.
@@ -228,20 +233,10 @@ def _augmenter(tf, layers):
     @tf.autograph.experimental.do_not_convert
     def apply(pair, draw):
         batch, labels = pair
-        with _keras.draw_from(layers, _Draws(tf, draw)):
+        number, count = tf.cast(draw, "int64"), itertools.count(1)
+        with _keras.draw_from(layers, lambda: tf.stack([number, next(count)])):
             for layer in layers:
                 batch = layer(batch, training=True)
         return tf.cast(batch, "float32"), labels
 
     return apply
-
-
-class _Draws(keras.random.SeedGenerator):
-    """Gives seeds that follow from one random number, and has no state in a variable."""
-
-    def __init__(self, tf, number):
-        self._tf, self._number, self._count = tf, tf.cast(number, "int64"), 0
-
-    def next(self, ordered=True):
-        self._count += 1
-        return self._tf.stack([self._number, self._count])

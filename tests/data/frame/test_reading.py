@@ -62,7 +62,7 @@ def test_epochs_differ_and_come_again(read, augment):
 @pytest.mark.parametrize("processes", [True, False])
 def test_several_workers_give_the_batches_of_one(read, processes, memory, monkeypatch):
     if not memory:
-        monkeypatch.setattr("keras_staa.data.frame.batches._MEMORY", 0)
+        monkeypatch.setattr("keras_staa.data.frame.batches.MEMORY", 0)
     from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
     arguments = {"batch_size": 4, "augment": "standard"}

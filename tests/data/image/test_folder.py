@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from keras_staa import data
+from tests.data.support import CLASSES, joined
 
 Image = pytest.importorskip("PIL.Image")
-CLASSES = ["2", "10", "cat"]
 SIZE = (8, 10)
 
 
@@ -36,17 +36,13 @@ def folder(tmp_path):
     return written(tmp_path / "photos", arrays())
 
 
-def joined(dataset):
-    return [np.concatenate(parts) for parts in zip(*dataset, strict=True)]
-
-
 @pytest.mark.parametrize("memory", [True, False])
 def test_pictures_are_those_of_the_files(folder, memory, monkeypatch):
     if not memory:
-        monkeypatch.setattr("keras_staa.data.image.folder._MEMORY", 0)
+        monkeypatch.setattr("keras_staa.data.image.folder.MEMORY", 0)
     dataset = data.images(folder, shuffle=False, batch_size=5)
     assert isinstance(dataset, keras.utils.PyDataset)
-    assert dataset.classes == data.class_names(folder) == CLASSES
+    assert dataset.classes == data.class_names(folder) == list(CLASSES)
     assert [len(labels) for _, labels in dataset] == [5, 5, 2]
     x, y = joined(dataset)
     assert (x.dtype, y.dtype) == ("float32", "int32")
@@ -130,7 +126,7 @@ def test_hidden_files_and_others_are_left_out(folder):
     (folder / "cat" / ".hidden.png").write_bytes(b"")
     (folder / "cat" / "notes.txt").write_text("none")
     with pytest.warns(UserWarning, match="1 files are no pictures.*notes.txt"):
-        assert data.images(folder).classes == CLASSES
+        assert data.images(folder).classes == list(CLASSES)
 
 
 def test_pictures_of_all_kinds(tmp_path):
@@ -180,7 +176,7 @@ def test_arguments(folder, arguments):
 def test_a_folder_is_known_by_its_name_alone(folder, monkeypatch):
     monkeypatch.chdir(folder.parent)
     for path in ("photos", "./photos", pathlib.Path("photos"), str(folder)):
-        assert data.images(path).classes == CLASSES
+        assert data.images(path).classes == list(CLASSES)
     with pytest.raises(ValueError, match="`source` must be the path of a folder.*'./nothing'"):
         data.images("./nothing")
 

@@ -149,7 +149,10 @@ def test_last_partial_batch(read, drop, sizes):
     assert [len(images) for images, _ in batches] == sizes
 
 
-def test_a_shuffled_pass_has_each_image_once_with_its_label(read):
+@pytest.mark.parametrize("memory", [2**30, 4000], ids=["in memory", "from files"])
+def test_a_shuffled_pass_has_each_image_once_with_its_label(read, memory, monkeypatch):
+    # The data set has a fixed order: `disable_shuffling` of TFDS.
+    monkeypatch.setattr(MODULE, "MEMORY", memory)
     expected, labels = arrays("train")
     pairs = zip(expected, labels, strict=True)
     known = {image.tobytes(): (i, label) for i, (image, label) in enumerate(pairs)}
@@ -186,6 +189,20 @@ def test_the_seed_fixes_the_batches_and_passes_differ(read):
     assert not np.array_equal(first[0], other[0])
 
 
+@pytest.mark.parametrize("memory", [2**30, 4000], ids=["in memory", "from files"])
+def test_global_seeds_change_nothing(read, memory, monkeypatch):
+    monkeypatch.setattr(MODULE, "MEMORY", memory)
+    found = []
+    try:
+        for seed in (None, 0, 7):
+            tf.random.set_seed(seed)
+            found.append(joined(numpy(read("shards", batch_size=4, augment="crop", seed=1)))[0])
+    finally:
+        tf.random.set_seed(None)
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
+
+
 def test_a_look_at_one_batch_changes_no_later_pass(read):
     whole, looked_at = (read(batch_size=4, augment="crop", seed=3) for _ in range(2))
     next(iter(looked_at))
@@ -197,7 +214,7 @@ def test_a_look_at_one_batch_changes_no_later_pass(read):
 def test_an_epoch_can_be_set(read, kept, monkeypatch):
     """Its order and its augmentation, also behind `map`, whatever was read before."""
     if not kept:
-        monkeypatch.setattr(MODULE, "_MEMORY", 4000)
+        monkeypatch.setattr(MODULE, "MEMORY", 4000)
     options = {"augment": "standard", "batch_size": 4, "seed": 5}
     # Two files are read in an order of their own.
     dataset, other = (read("shards", **options) for _ in range(2))
