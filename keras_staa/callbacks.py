@@ -17,44 +17,44 @@ _EPOCH, _STEP = "generators_of_epoch", "generators_of_step"
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Keep the state of a training, so that a run can go on as if it had never stopped.
+    """Callback to save checkpoints, so that training can resume exactly where it stopped.
 
-    A checkpoint has the weights, the optimizer's state and that of the network's random generators,
-    such as those of dropout; `model.save_weights` leaves the last out. Within an epoch it also has
-    the state of the metrics. It is made in memory, written under a temporary name and renamed:
-    whenever the process is killed or the disk is full (an `OSError`), what is there is whole. The
-    last two are kept. Each has a checksum; where the last is damaged, the one before is restored,
-    with a warning. Weights that are not finite are a `ValueError`, and the checkpoints before them
-    stay.
+    A checkpoint holds the weights, the state of the optimizer and of the random generators of the
+    network, such as those of dropout. `model.save_weights` does not save the latter. Within an
+    epoch the checkpoint also holds the state of the metrics.
 
-    A run that goes on is bit for bit the run that was not stopped, from an epoch's end as from a
-    step within it, if
+    Each checkpoint is written under a temporary name and then renamed, so a killed process or a
+    full disk (an `OSError`) leaves no broken file. The last two are kept, each with a checksum. If
+    the last one is damaged, the one before it is restored, with a warning. Weights that are not
+    finite raise a `ValueError`, and earlier checkpoints are kept.
 
-    - the network is made and compiled as before, and `fit` gets the same arguments and
-      `initial_epoch=checkpoint.restore(model)`;
-    - each epoch's batches are again those they were. They are for data of `keras_staa.data`
-      (`arrays`, `events`, `images`) that the checkpoint knows as `data`. They are for other data
-      that draw nothing, or in the thread of `fit` from the global generators of Python, NumPy or
-      PyTorch, whose states are kept: a `keras.utils.PyDataset`, which `fit` shuffles, on each
-      backend, arrays on JAX and PyTorch. **Arrays that `fit` shuffles on TensorFlow are not**: give
-      it `keras_staa.data.arrays` or `shuffle=False`;
-    - layers draw from a `keras.random.SeedGenerator` of their own, as those of Keras do;
-    - no other callback has a state of its own, such as `keras.callbacks.EarlyStopping`;
-    - the backend computes the same from the same, as it does on a CPU. On a GPU it may have to be
-      told, as by `tf.config.experimental.enable_op_determinism`.
+    A resumed run equals an uninterrupted one bit for bit, also from a step within an epoch, under
+    these conditions:
 
-    When a run goes on within an epoch, `fit` reads the batches of the steps that were done once
-    more, without learning from them.
+    - The network is made and compiled as before, and `fit` gets the same arguments and
+      `initial_epoch=checkpoint.restore(model)`.
+    - Each epoch has the same batches as before. This holds for `keras_staa.data.arrays`, `events`
+      and `images`, passed as `data`; for data without random order or augmentation; for a
+      `keras.utils.PyDataset`; and, on JAX and PyTorch, for arrays. **It does not hold for arrays
+      that `fit` shuffles on TensorFlow**: use `keras_staa.data.arrays` or `shuffle=False`. Other
+      data may draw random numbers from the global generators of Python, NumPy and PyTorch, in the
+      thread of `fit`.
+    - Layers draw random numbers from their own `keras.random.SeedGenerator`, as Keras's layers do.
+    - No other callback has a state of its own, such as `keras.callbacks.EarlyStopping`.
+    - The backend is deterministic, as it is on a CPU. On a GPU it may need a setting, such as
+      `tf.config.experimental.enable_op_determinism`.
 
-    The learning rate is part of the optimizer's state. To go on with another set it after
-    `restore`.
+    When training resumes within an epoch, `fit` reads the batches of the completed steps again, but
+    does not train on them.
+
+    The learning rate is part of the optimizer's state. To change it, set it after `restore`.
 
     Args:
-        folder: path, of the checkpoints of one run.
-        data: None, or what `fit` gets or is made of, of which `set_epoch(epoch)` is called before
+        folder: path of the folder for the checkpoints of one run.
+        data: None, or the training data if it has a method `set_epoch`, which is called before
             each epoch.
-        save_freq: `"epoch"`, or a positive integer: so many steps after the last one a checkpoint
-            is written within the epoch as well.
+        save_freq: `"epoch"`, or a positive integer to save within the epoch as well, after this
+            many steps.
 
     Example:
 
@@ -93,8 +93,8 @@ class Checkpoint(keras.callbacks.Callback):
             model: a compiled `keras.Model` of the network that was trained.
 
         Returns:
-            The number of epochs done, `initial_epoch` for `fit`: 0 without a checkpoint. Steps of
-            the next epoch that are done, too, are passed over in `fit`.
+            The number of completed epochs, as `initial_epoch` for `fit`: 0 without a checkpoint.
+            `fit` skips the completed steps of the next epoch.
 
         Raises:
             ValueError: if the model is not compiled, the network or the optimizer is another than
@@ -123,7 +123,7 @@ class Checkpoint(keras.callbacks.Callback):
             return place[0]
         if places:
             raise ValueError(
-                f"`folder` must hold a checkpoint that is whole, or none to begin anew. Received: "
+                f"`folder` must hold an undamaged checkpoint, or no checkpoint at all. Received: "
                 f"folder={str(self.folder)!r} with {len(places)} that are damaged"
             )
         return 0
@@ -169,8 +169,8 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if self._left is not None:
             raise ValueError(
-                f"`fit` must get the data of the checkpoint. Received: data that end {self._left()}"
-                " steps before the step of the checkpoint"
+                "`fit` must get the data that the checkpoint was written with. Received: data that "
+                f"end {self._left()} steps before the step of the checkpoint"
             )
         # Another callback may have stopped the training within the epoch.
         whole = self.params.get("steps") is None or self._steps >= self.params["steps"]

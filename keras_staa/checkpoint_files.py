@@ -103,8 +103,8 @@ def check_fits(found, path, model):
         now = json.loads(json.dumps(_signature(model)))[what]
         if differences := list(_differences(found["record"][what], now)):
             raise ValueError(
-                f"`{name}` must be the {what} of the checkpoint {path}. Give another one another "
-                f"folder. Received another: {'; '.join(differences[:3])}"
+                f"`{name}` must be the {what} of the checkpoint {path}. For another {what}, give a "
+                f"new folder. Differences: {'; '.join(differences[:3])}"
             )
 
 
@@ -148,7 +148,7 @@ def _check_finite(model):
         if keras.backend.is_float_dtype(variable.dtype) and not np.isfinite(_numpy(variable)).all():
             raise NotFinite(
                 "`model` must have finite weights, and its optimizer a finite state. Received: "
-                f"{variable.path} with values that are not finite. The checkpoints before stay."
+                f"{variable.path} with values that are not finite. Earlier checkpoints are kept."
             )
 
 

@@ -34,7 +34,7 @@ def skip(model, steps, logs, metrics, then):
         remaining -= each
         if remaining < 0:
             raise ValueError(
-                f"`steps_per_execution` must divide the {steps} steps that were done of the epoch. "
+                f"`steps_per_execution` must divide the {steps} steps of the epoch that are done. "
                 f"Received: steps_per_execution={each}"
             )
         if not remaining:

@@ -120,7 +120,7 @@ def test_other_data_of_a_resumed_epoch_are_refused(tmp_path):
     with pytest.raises(Killed):
         fit(tmp_path, 4, At(1, 5, killed))
     fewer = data.arrays(X[:24], Y[:24], batch_size=8)
-    with pytest.raises(ValueError, match="`fit` must get the data of the checkpoint"):
+    with pytest.raises(ValueError, match="`fit` must get the data that the checkpoint"):
         fit(tmp_path, 4, train=fewer)
 
 

@@ -32,12 +32,12 @@ def run(args):
     model = zoo.load(args.model)
     if len(model.input_shape) != 4 or model.input_shape[-1] not in (1, 3):
         raise ValueError(
-            "`model` must take grey or RGB images, not frames of an event camera or the like. "
+            "`model` must be a network for grayscale or RGB images. "
             f"Received: model={args.model!r}, input_shape={model.input_shape}"
         )
     if None in model.input_shape[1:]:
         raise ValueError(
-            "`model` must take pictures of one size, to which they are cut here. "
+            "`model` must be a network for images of a fixed size. "
             f"Received: model={args.model!r}, input_shape={model.input_shape}"
         )
     paths, errors = pictures.find(args.pictures)

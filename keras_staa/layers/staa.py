@@ -210,7 +210,7 @@ class STAANeuron(_BehindAnAggregator):
         self.neuron = serialized.make("neuron", neuron, registered=True)
         if not isinstance(self.neuron, Neuron):
             raise ValueError(
-                "`neuron` must be a layer of the kind of `keras_staa.layers.Neuron`. "
+                "`neuron` must be an instance of `keras_staa.layers.Neuron`. "
                 f"Received: neuron={neuron!r}"
             )
 

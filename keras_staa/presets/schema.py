@@ -40,13 +40,15 @@ def description_class():
 
         @pydantic.model_validator(mode="after")
         def agree(self):
-            """Refuse a description that says two things of one."""
+            """Refuse a description that contradicts itself."""
             shape = self.arguments.get("input_shape")
             sizes = list(shape) if isinstance(shape, list) else [0]
             # Height and width may be of any size.
             sizes[-3:-1] = [n for n in sizes[-3:-1] if n is not None]
             if shape is not None and not all(isinstance(n, int) and n > 0 for n in sizes):
-                raise ValueError(f"`arguments.input_shape` must be sizes. Received: {shape!r}")
+                raise ValueError(
+                    f"`arguments.input_shape` must hold positive integers. Received: {shape!r}"
+                )
             frames = shape is not None and len(shape) == 4
             for name, said, value in (
                 ("class_names", len(self.class_names), self.classes),
@@ -95,13 +97,13 @@ def _once(pairs):
     found = dict(pairs)
     if len(found) != len(pairs):
         twice = sorted({key for key, _ in pairs if [k for k, _ in pairs].count(key) > 1})
-        raise ValueError(f"{twice} stand there more than once")
+        raise ValueError(f"{twice} are given more than once")
     return found
 
 
 def _finite(text):
     if not math.isfinite(number := float(text)):
-        raise ValueError(f"{text} is no finite number")
+        raise ValueError(f"{text} is not a finite number")
     return number
 
 

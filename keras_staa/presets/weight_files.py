@@ -94,7 +94,7 @@ def _named(path):
     except Exception as error:
         if isinstance(error, ValueError) and str(path) in str(error):
             raise
-        raise ValueError(f"{path} is no `.weights.h5` file that can be read: {error}") from error
+        raise ValueError(f"{path} is not a readable `.weights.h5` file: {error}") from error
 
 
 def total(path):

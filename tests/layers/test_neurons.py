@@ -258,7 +258,7 @@ ERRORS = {
     "tau that is no number": (lambda: PLIF(time_constant=None), "`time_constant` must be"),
     "tau": (lambda: PLIF(time_constant=1.0), "`time_constant` must be a number of time steps"),
     "strength": (lambda: ALIF(strength=0), "`strength` must be"),
-    "neuron": (lambda: STAANeuron(keras.layers.ReLU()), "`neuron` must be a layer of the kind of"),
+    "neuron": (lambda: STAANeuron(keras.layers.ReLU()), "`neuron` must be an instance of"),
     "step": (lambda: Neuron()(ops.ones((1, 2))), "`Neuron` must have a method `step`"),
     "M and N": (
         lambda: LinearNeuron()(ops.ones((1, 2))),
