@@ -32,7 +32,7 @@ def main():
     parser.add_argument("model", help="name, alias or folder of a preset")
     parser.add_argument("--data-dir", help="folder with prepared TFDS data sets")
     parser.add_argument("--data", help="folder of event recordings")
-    parser.add_argument("--cache-dir", help="folder of the caches of frames")
+    parser.add_argument("--cache-dir", help="folder for cached frames")
     args = parser.parse_args()
     preset = keras_staa.zoo.describe(args.model)
     model = keras_staa.zoo.load(args.model)

@@ -161,7 +161,12 @@ def run(folder, args):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=pathlib.Path, help="by default moving shapes")
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=pathlib.Path,
+        help="recordings; by default simulated moving shapes",
+    )
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("finetuned"))
     parser.add_argument(
         "--weights",
@@ -169,16 +174,27 @@ def main(arguments=None):
         type=lambda name: None if name == "random" else name,
         help="a preset for frames, see keras-staa list, or random",
     )
-    parser.add_argument("--steps", type=int, help=f"by default the preset's, else {STEPS}")
-    parser.add_argument("--size", type=int, help="side of the frames, by default the preset's")
-    parser.add_argument("--width", type=int, default=8, help="of a network with random weights")
-    parser.add_argument("--held-out", type=int, default=25, help="percent, without a Test folder")
+    parser.add_argument(
+        "--steps", type=int, help=f"time steps; by default those of the preset, or {STEPS}"
+    )
+    parser.add_argument(
+        "--size", type=int, help="height and width of the frames; by default those of the preset"
+    )
+    parser.add_argument(
+        "--width", type=int, default=8, help="width of a network with random weights"
+    )
+    parser.add_argument(
+        "--held-out",
+        type=int,
+        default=25,
+        help="percentage of held-out recordings if there is no Test folder",
+    )
     parser.add_argument("--augment", choices=("shift", "standard", "strong"))
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--cache-dir", help="by default that of keras_staa.data.events")
-    parser.add_argument("--recordings", type=int, default=40, help="moving shapes of each class")
+    parser.add_argument("--cache-dir", help="folder for cached frames")
+    parser.add_argument("--recordings", type=int, default=40, help="simulated recordings per class")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     keras.utils.set_random_seed(args.seed)

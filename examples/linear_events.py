@@ -51,7 +51,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model", help="name, alias or folder of a preset")
     parser.add_argument("--data", required=True, help="folder of event recordings")
-    parser.add_argument("--cache-dir", help="folder of the caches of frames")
+    parser.add_argument("--cache-dir", help="folder for cached frames")
     args = parser.parse_args()
     preset = keras_staa.zoo.describe(args.model)
     trained = preset["training"]

@@ -46,7 +46,7 @@ def draw(path, name):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", help="name, alias or folder of a preset")
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="the PNG")
+    parser.add_argument("--out", type=pathlib.Path, required=True, help="PNG file to write")
     args = parser.parse_args(arguments)
     draw(args.out, args.model)
 

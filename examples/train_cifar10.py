@@ -2,7 +2,7 @@
 
     python examples/train_cifar10.py --out runs/vgg_w32_t1.cifar10 --steps 1 --epochs 30
 
-Run the same command again after an interruption and it goes on from the last finished epoch. At
+Run the same command again after an interruption and it resumes after the last finished epoch. At
 the end the network is measured on the test images and written as a preset, a folder in OUT, which
 `keras_staa.zoo.load` reads and `--weights` takes as the start of another run.
 """
@@ -20,7 +20,7 @@ def arguments():
     parser = training.parser(__doc__.split("\n")[0])
     parser.add_argument("--data-dir", help="folder with prepared TFDS data sets")
     parser.add_argument(
-        "--held-out", action="store_true", help="measure on 5,000 training images kept apart"
+        "--held-out", action="store_true", help="hold out 5,000 training images and measure on them"
     )
     return parser.parse_args()
 

@@ -3,7 +3,7 @@
     python examples/train_compact.py --out runs/first --npz cifar10.npz --steps 1 --epochs 24
 
 `--npz` is a file with the arrays x_train, y_train, x_test and y_test (uint8), as
-`keras.datasets` keeps them. Run the same command again after an interruption and it goes on from
+`keras.datasets` keeps them. Run the same command again after an interruption and it resumes after
 the last finished epoch. At the end the network is measured on the test images and written as a
 preset, a folder in OUT, which `keras_staa.zoo.load` reads and `--weights` takes as the start of
 another run.
@@ -93,12 +93,17 @@ def arguments():
     }
     parser = training.parser(__doc__.split("\n")[0], **defaults)
     training.image_arguments(parser)
-    parser.add_argument("--shift-rate", type=float, default=64.0, help="of BN shifts, a factor")
     parser.add_argument(
-        "--read-out-rate", type=float, default=0.1, help="of the read-out, a factor"
+        "--shift-rate",
+        type=float,
+        default=64.0,
+        help="factor of the learning rate of batch normalization's shifts",
     )
     parser.add_argument(
-        "--held-out", action="store_true", help="measure on 5,000 training images kept apart"
+        "--read-out-rate", type=float, default=0.1, help="factor of the read-out's learning rate"
+    )
+    parser.add_argument(
+        "--held-out", action="store_true", help="hold out 5,000 training images and measure on them"
     )
     return parser.parse_args()
 

@@ -3,7 +3,7 @@
     python examples/train_events.py --data N-MNIST --out runs/nmnist --width 8 --epochs 30
 
 DATA is a folder with `Train` and `Test` or the name of a data set that tonic downloads (see
-docs/events.md). Run the same command again after an interruption and it goes on from the last
+docs/events.md). Run the same command again after an interruption and it resumes after the last
 finished epoch. At the end the network is measured on the test split and written as a preset, a
 folder in OUT, which `keras_staa.zoo.load` reads and `--weights` takes as the start of another run.
 """
@@ -22,23 +22,31 @@ def arguments():
     parser = training.parser(
         __doc__.split("\n")[0], steps=10, width=8, batch_size=32, augment="shift"
     )
-    parser.add_argument("--data", required=True, help="folder of recordings, or a name of tonic's")
-    parser.add_argument("--name", help="of the data set, by default that of the folder")
+    parser.add_argument(
+        "--data", required=True, help="folder of recordings, or name of a data set of tonic"
+    )
+    parser.add_argument("--name", help="name of the data set; by default that of the folder")
     parser.add_argument("--split", default="train")
     parser.add_argument("--test-split", default="test")
     parser.add_argument(
         "--held-out",
         action="store_true",
-        help="measure on a fifth of the training split kept apart: of the recordings of each "
+        help="hold out a fifth of the training split and measure on it: of the recordings of each "
         "class, or where a class has only one, the last fifth of the time of each",
     )
     parser.add_argument("--size", type=int, help="height and width of the frames")
-    parser.add_argument("--by", default="time", help="or count")
-    parser.add_argument("--window", type=float, help="seconds of a sample")
-    parser.add_argument("--stride", type=float, help="seconds between windows to learn from")
-    parser.add_argument("--normalize", action="store_true", help="divide by the largest count")
+    parser.add_argument(
+        "--by", default="time", help="time or count: what the frames of a sample have in common"
+    )
+    parser.add_argument("--window", type=float, help="length of a sample in seconds")
+    parser.add_argument(
+        "--stride", type=float, help="seconds between the starts of training windows"
+    )
+    parser.add_argument(
+        "--normalize", action="store_true", help="divide each sample by its largest count"
+    )
     parser.add_argument("--loss", default="cross-entropy", choices=["cross-entropy", "TET"])
-    parser.add_argument("--cache-dir", help="folder of the caches of frames")
+    parser.add_argument("--cache-dir", help="folder for cached frames")
     return parser.parse_args()
 
 

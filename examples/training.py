@@ -1,5 +1,4 @@
-"""What the training scripts share: their arguments, the optimizer, `fit` that goes on after an
-interruption, and the preset at its end."""
+"""What the training scripts share: arguments, optimizer, `fit` with checkpoints, and the preset."""
 
 import argparse
 import json
@@ -26,15 +25,17 @@ def parser(description, **defaults):
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--steps", type=int, default=2, help="time steps T")
     parser.add_argument("--no-attention", dest="attention", action="store_false")
-    parser.add_argument("--neuron", type=json.loads, help="arguments of LIF, as JSON")
-    parser.add_argument("--weights", help="preset or folder of one to start from, of any T")
+    parser.add_argument("--neuron", type=json.loads, help="arguments of LIF, in JSON")
+    parser.add_argument("--weights", help="preset to start from, with any number of time steps")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--learning-rate", type=float, default=0.2, help="at the peak")
-    parser.add_argument("--weight-decay", type=float, default=5e-3, help="decoupled")
+    parser.add_argument(
+        "--learning-rate", type=float, default=0.2, help="peak of the learning rate"
+    )
+    parser.add_argument("--weight-decay", type=float, default=5e-3, help="decoupled weight decay")
     parser.add_argument("--label-smoothing", type=float, default=0.1)
-    parser.add_argument("--augment", default="standard", help="a policy")
-    parser.add_argument("--policy", default="float32", help="or mixed_bfloat16")
+    parser.add_argument("--augment", default="standard", help="augmentation policy")
+    parser.add_argument("--policy", default="float32", help="dtype policy, such as mixed_bfloat16")
     parser.add_argument("--seed", type=int, default=1)
     parser.set_defaults(**defaults)
     return parser
@@ -128,7 +129,7 @@ def publish(model, args, test, *, data_set, class_names, split, unit, **training
         "training": training,
         "history": _whole_history(args),
     }
-    kind = f"{name.removeprefix('STAA').lower()}_w{recorded['width']}_t{_steps(recorded)}"
+    kind = f"{name.removeprefix('STAA').lower()}_w{recorded['width']}_t{recorded['steps']}"
     title = f"{kind}." + re.sub(r"\W", "_", data_set).lower()
     with tempfile.TemporaryDirectory() as folder:
         draft = keras_staa.zoo.save(network, pathlib.Path(folder) / title, **card)
@@ -164,11 +165,6 @@ def publish_on_images(model, args, images, labels, *, split, **training):
         unit="images",
         **training,
     )
-
-
-def _steps(recorded):
-    shape = recorded["input_shape"]
-    return shape[0] if len(shape) == 4 else recorded["steps"]
 
 
 def _whole_history(args):

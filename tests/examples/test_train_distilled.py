@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import json
 import subprocess
 import sys
 
@@ -26,11 +27,19 @@ def script(monkeypatch):
     return train_distilled
 
 
-def test_crops_are_windows_of_the_images_and_mixtures_of_two(script):
+@pytest.fixture
+def epochs(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    import compiled_epochs
+
+    return compiled_epochs
+
+
+def test_crops_are_windows_of_the_images_and_mixtures_of_two(epochs):
     import jax
 
     images = np.random.default_rng(0).integers(0, 256, (8, 12 + 8, 12 + 8, 3)).astype("uint8")
-    plain, weight = map(np.asarray, script.augmented(jax.random.key(3), images, 0.0))
+    plain, weight = map(np.asarray, epochs.augmented(jax.random.key(3), images, 0.0))
     assert (weight == 1).all()
     found = set()
     for image, crop in zip(images / np.float32(255), plain, strict=True):
@@ -43,13 +52,13 @@ def test_crops_are_windows_of_the_images_and_mixtures_of_two(script):
         assert len(at) == 1
         found.update(at)
     assert len(found) > 4 and {flip for flip, *_ in found} == {0, 1}
-    mixed, weight = map(np.asarray, script.augmented(jax.random.key(3), images, 1.0))
+    mixed, weight = map(np.asarray, epochs.augmented(jax.random.key(3), images, 1.0))
     share = weight[:, :, None, None]
     np.testing.assert_allclose(mixed, share * plain + (1 - share) * plain[::-1], atol=1e-6)
     assert len(np.unique(weight)) == 8 and weight.min() > 0 and weight.max() < 1
 
 
-def test_the_loss_is_that_of_labels_and_soft_labels(script):
+def test_the_loss_is_that_of_labels_and_soft_labels(epochs):
     rng = np.random.default_rng(1)
     logits, soft = rng.normal(size=(5, 3, 4)), rng.normal(size=(5, 4))
     targets = np.eye(4)[rng.integers(0, 4, 5)]
@@ -66,12 +75,12 @@ def test_the_loss_is_that_of_labels_and_soft_labels(script):
     steps = np.mean([divergence(logits[:, t]) for t in range(3)])
     expected = 0.3 * hard + 0.7 * (divergence(logits.mean(1)) + steps) / 2
     args = argparse.Namespace(label_smoothing=0.2, temperature=2.0, teacher_weight=0.7)
-    found = [script.loss_of(logits, targets, given, args) for given in (None, soft)]
+    found = [epochs.loss_of(logits, targets, given, args) for given in (None, soft)]
     np.testing.assert_allclose(found, [hard, expected], rtol=1e-5)
 
 
-def test_the_rates_rise_for_a_tenth_and_end_near_zero(script):
-    rates = script.rates_of(10, 10, 0.5)
+def test_the_rates_rise_for_a_tenth_and_end_near_zero(epochs):
+    rates = epochs.rates_of(10, 10, 0.5)
     assert rates.shape == (10, 10)
     np.testing.assert_allclose(rates[0], 0.5 * (np.arange(10) + 0.5) / 10, rtol=1e-6)
     assert (np.diff(rates.ravel()[10:]) < 0).all()
@@ -107,7 +116,12 @@ def test_a_teacher_and_its_student(tmp_path):
     np.savez(tmp_path / "train.npz", **both)
     np.savez(tmp_path / "all.npz", **both, x_test=both["x_train"], y_test=labels)
     teacher = tmp_path / "teacher", "--width", 4, "--architecture", "STAACompact", "--relu"
-    run("--npz", tmp_path / "train.npz", "--out", *teacher, "--stages", "1:1:0.1")
+    run("--npz", tmp_path / "all.npz", "--out", *teacher, "--stages", "1:1:0.1")
+    origin = json.loads((tmp_path / "teacher" / "origin.json").read_text())
+    network = keras.saving.load_model(tmp_path / "teacher" / "network.keras")
+    logits = network(both["x_train"] / np.float32(255))
+    right = np.mean(np.asarray(logits, "float32")[:, 0].argmax(-1) == labels)
+    assert origin["accuracy"] == pytest.approx(right, abs=1 / 32)
     student = (
         *("--out", tmp_path / "student", "--data-dir", tmp_path / "data", "--width", 4),
         *("--architecture", "STAACompact", "--teacher", tmp_path / "teacher", "--mixed", 0.5),
@@ -127,7 +141,8 @@ def test_a_teacher_and_its_student(tmp_path):
     import keras_staa
 
     training = keras_staa.zoo.describe(preset)["training"]
-    assert training["teacher"].startswith("python examples/train_distilled.py --batch-size 16")
+    assert training["teacher"] == origin
+    assert origin["command"].startswith("python examples/train_distilled.py --batch-size 16")
     assert training["reported_epoch"] == 3 and training["backend"].startswith("jax")
     model = keras_staa.zoo.load(preset)
     assert model(both["x_train"][:2] / np.float32(255)).shape == (2, 10)
