@@ -129,8 +129,9 @@ def publish(model, args, test, *, data_set, class_names, split, unit, **training
         "training": training,
         "history": _whole_history(args),
     }
-    kind = f"{name.removeprefix('STAA').lower()}_w{recorded['width']}_t{recorded['steps']}"
-    title = f"{kind}." + re.sub(r"\W", "_", data_set).lower()
+    kind = name.removeprefix("STAA").lower() + ("" if recorded["attention"] else "_lif")
+    title = f"{kind}_w{recorded['width']}_t{recorded['steps']}."
+    title += re.sub(r"\W", "_", data_set).lower()
     with tempfile.TemporaryDirectory() as folder:
         draft = keras_staa.zoo.save(network, pathlib.Path(folder) / title, **card)
         rounded = keras_staa.zoo.load(draft)

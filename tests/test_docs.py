@@ -75,7 +75,7 @@ def test_the_table_of_networks():
 def test_presets(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = run("docs/presets.md", {})
-    assert names["features"].output_shape == (None, 256)
+    assert names["features"].output_shape == (None, 288)
     assert names["model"].class_names == ["cat", "other"]
 
 

@@ -12,7 +12,8 @@ def list_models():
     """Return the canonical names of the presets that come with this library, sorted.
 
     Returns:
-        A list of strings, each of the form `architecture_wWIDTH_tSTEPS.dataset`.
+        A list of strings, each of the form `architecture_wWIDTH_tSTEPS.dataset`, or
+        `architecture_lif_wWIDTH_tSTEPS.dataset` for a network without the aggregator.
 
     Example:
 
@@ -87,7 +88,7 @@ def load(name_or_folder, classes=None, include_top=True, weights=True, dtype=Non
     >>> model.output_shape
     (None, 5)
     >>> load("cifar10", include_top=False, pooling="steps").output_shape
-    (None, 3, 3, 256)
+    (None, 3, 3, 288)
     """
     preset = presets.open_preset(name_or_folder)
     if preset.architecture not in registry.FACTORIES:

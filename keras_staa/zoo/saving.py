@@ -144,5 +144,5 @@ def _card(preset, text):
     lines += ["", f"Time steps: {preset.steps}. Trainable parameters: {preset.parameters}."]
     if preset.training:
         lines += ["", "Training:", "", *_list(preset.training)]
-    lines += ["", f"Licence of the weights: {preset.licence}.", ""]
+    lines += ["", f"License of the weights: {preset.licence}.", ""]
     return "\n".join(lines) + (f"\n{text.strip()}\n" if text.strip() else "")

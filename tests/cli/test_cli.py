@@ -298,7 +298,7 @@ def test_other_errors_are_one_line_too(capsys, preset, tmp_path):
     predict = ["predict", str(tmp_path / "a.png"), "--model"]
     assert "`top`" in fails([*predict, str(preset), "--top", "0"], capsys)
     frames = saved(tmp_path / "frames", tiny(input_shape=(2, 16, 16, 2)))
-    assert "event camera" in fails([*predict, str(frames)], capsys)
+    assert "grayscale or RGB" in fails([*predict, str(frames)], capsys)
     broken = saved(tmp_path / "broken")
     (broken / "model.weights.h5").write_bytes(b"")
     assert "sha256" in fails([*predict, str(broken)], capsys)

@@ -13,7 +13,9 @@ import pytest
 import keras_staa
 from keras_staa import presets, zoo
 
-NAME = re.compile(r"(?P<architecture>[a-z0-9]+)_w(?P<width>\d+)_t(?P<steps>\d+)\.(?P<data>\w+)")
+NAME = re.compile(
+    r"(?P<architecture>[a-z0-9]+)(?P<plain>_lif)?_w(?P<width>\d+)_t(?P<steps>\d+)\.(?P<data>\w+)"
+)
 # What a small download may be: the alias is what examples and first steps load.
 CIFAR10_BYTES = 6_000_000
 
@@ -63,6 +65,7 @@ def test_the_name_says_what_it_is(name):
     assert parts, name
     assert known["name"] == name
     assert known["architecture"].lower() == f"staa{parts['architecture']}"
+    assert (known["arguments"]["attention"] is False) == bool(parts["plain"])
     assert known["arguments"]["width"] == int(parts["width"])
     assert known["steps"] == int(parts["steps"])
     assert known["data_set"].replace("-", "_").lower() == parts["data"]
