@@ -1,9 +1,21 @@
 """What holds for all tests."""
 
+import atexit
 import collections
+import os
+import shutil
+import tempfile
+
+import pytest
+
+if os.environ.get("KERAS_BACKEND") == "jax" and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    # Equal programs are compiled once by all processes of a run. Set before JAX is imported.
+    COMPILED = tempfile.mkdtemp(prefix="keras-staa-compiled-")
+    atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
 import keras
-import pytest
 
 # Of the three backends the one that starts fastest. It runs every case of every test; the others,
 # which compile each network for seconds, run in a quick run a part of the cases of each test, and

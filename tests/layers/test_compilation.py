@@ -74,7 +74,7 @@ def test_a_model_trains_and_meets_partial_batches():
 
 
 @needs_compiler
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_one_time_step_before_a_mean_over_places():
     # The gradient of that mean reaches the neuron with the places innermost in memory.
     model = keras_staa.jit_compile(keras_staa.STAACompact(width=4, steps=1))

@@ -5,7 +5,7 @@ import pathlib
 import h5py
 import pytest
 
-from keras_staa import presets, zoo
+from keras_staa import STAACompact, presets, zoo
 from keras_staa.models import FACTORIES
 
 KEYS = pathlib.Path(__file__).parent / "keys"
@@ -47,10 +47,18 @@ def test_the_keys_and_shapes_of_a_network_for_frames(name, tmp_path):
     assert keys_of(path) == golden(f"{name}.frames")
 
 
+def test_the_keys_and_shapes_of_a_network_without_the_aggregator(tmp_path):
+    path = tmp_path / "small.weights.h5"
+    plain = {"attention": False, "neuron": {"learn": False}}
+    STAACompact(classes=10, steps=2, width=4, **plain).save_weights(path)
+    assert keys_of(path) == golden("STAACompact.lif")
+
+
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_the_keys_of_a_preset(name):
     preset = zoo.describe(name)
     frames = len(preset["arguments"]["input_shape"]) == 4
-    expected = golden(preset["architecture"] + (".frames" if frames else ""))
+    form = "" if preset["arguments"]["attention"] else ".lif"
+    expected = golden(preset["architecture"] + form + (".frames" if frames else ""))
     found = keys_of(presets.find(name) / presets.WEIGHTS)
     assert [line.split()[0] for line in found] == [line.split()[0] for line in expected]

@@ -161,7 +161,7 @@ def test_names_stand_for_the_classes_of_tonic(read, monkeypatch):
         ({"size": (1, 2, 3)}, "`size` must be an integer or"),
         ({"window": -1}, "`window` must be a positive number"),
         ({"stride": 1}, "`stride` must be None without `window`"),
-        ({"window": 1e-6}, "a microsecond for each step"),
+        ({"window": 1e-6}, "at least one microsecond per step"),
         ({"augment": "mirror"}, "`augment` must be one of"),
         ({"augment": keras.layers.RandomContrast(0.1)}, "`augment` must be .*'RandomFlip', 'R"),
         (

@@ -193,7 +193,11 @@ def test_one_image_without_a_batch(name):
     assert distinct(outputs) > 5
 
 
-@pytest.mark.parametrize("name", LAYERS)
+# The policy of many layers takes longest and is run by `make test-full` alone.
+MOST = [pytest.param(n, marks=pytest.mark.slow) if n == "strong" else n for n in LAYERS]
+
+
+@pytest.mark.parametrize("name", MOST)
 def test_the_seed_fixes_the_draws(name):
     first, again, other = (draw(LAYERS[name](SHAPE, seed), picture(), 32) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
@@ -215,7 +219,7 @@ def test_config_round_trip(name):
     np.testing.assert_array_equal(draw(again, picture(), 8), draw(layer, picture(), 8))
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", MOST)
 def test_saved_inside_a_model(name, tmp_path):
     inputs = keras.Input(SHAPE)
     model = keras.Model(inputs, LAYERS[name](SHAPE, 1)(inputs))
