@@ -190,7 +190,10 @@ def test_without_one_that_is_whole_nothing_begins_anew_unasked(tmp_path):
     fit(model(), 2, tmp_path)
     for path in tmp_path.iterdir():
         path.write_bytes(path.read_bytes()[:1000])
-    with pytest.warns(UserWarning), pytest.raises(ValueError, match="`folder` must hold an undamaged check"):
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(ValueError, match="`folder` must hold an undamaged"),
+    ):
         Checkpoint(tmp_path).restore(model())
 
 
