@@ -4,12 +4,11 @@
 in the memory of the accelerator.
 """
 
-import re
-
 import jax
 import jax.numpy as jnp
 import numpy as np
-import training
+
+import keras_staa
 
 PAD = 4
 
@@ -86,10 +85,10 @@ def accuracy_of(model, images, labels):
 
 def epoch_of(model, teacher, args):
     """Compile an epoch: `(state, key, rates, images, labels, taught) -> (state, figures)`."""
-    paths = [v.path for v in model.trainable_variables]
-    kept = re.compile(rf"(^|/)({'|'.join(training.UNDECAYED)})$")
-    decays = [0.0 if kept.search(path) else args.weight_decay for path in paths]
-    factors = [args.shift_rate if path.endswith("/beta") else 1.0 for path in paths]
+    variables = model.trainable_variables
+    kept = {id(v) for v in keras_staa.layers.undecayed_weights(model)}
+    decays = [0.0 if id(v) in kept else args.weight_decay for v in variables]
+    factors = [args.shift_rate if v.path.endswith("/beta") else 1.0 for v in variables]
     classes, batch = model.output_shape[-1], args.batch_size
 
     def forward(weights, rest, images, targets, soft):

@@ -46,7 +46,7 @@ def main():
         steps=args.steps,
     )
     model.compile(
-        optimizer=training.optimizer(args, len(train)),
+        optimizer=training.optimizer(args, model, len(train)),
         loss=keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=args.label_smoothing
         ),

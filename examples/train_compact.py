@@ -135,6 +135,7 @@ def main():
     model.compile(
         optimizer=training.optimizer(
             args,
+            model,
             len(train),
             SGD,
             momentum=0.85,

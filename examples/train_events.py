@@ -97,7 +97,7 @@ def main():
             from_logits=True, label_smoothing=args.label_smoothing
         )
     model.compile(
-        optimizer=training.optimizer(args, len(train)),
+        optimizer=training.optimizer(args, model, len(train)),
         loss=loss,
         metrics=[keras_staa.metrics.step_accuracy if tet else "accuracy"],
     )

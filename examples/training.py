@@ -13,9 +13,6 @@ import numpy as np
 
 import keras_staa
 
-# Decay would pull M and N to zero, and the scale and shift of a normalization.
-UNDECAYED = ("bias", "gamma", "beta", "decay", "gain", "steps", "rows", "columns")
-
 
 def parser(description, **defaults):
     """Return the arguments of every training, with the defaults of this one."""
@@ -73,7 +70,7 @@ def network(args, fresh, **arguments):
     return create(**fresh, **arguments)
 
 
-def optimizer(args, batches, kind=keras.optimizers.SGD, momentum=0.9, undecayed=(), **more):
+def optimizer(args, model, batches, kind=keras.optimizers.SGD, momentum=0.9, undecayed=(), **more):
     """SGD with Nesterov momentum, and decay where it is meant: on the kernels.
 
     `undecayed` are further weights without it.
@@ -86,7 +83,8 @@ def optimizer(args, batches, kind=keras.optimizers.SGD, momentum=0.9, undecayed=
         decay_steps=round((args.epochs - warmup) * batches),
     )
     sgd = kind(schedule, momentum=momentum, nesterov=True, weight_decay=args.weight_decay, **more)
-    sgd.exclude_from_weight_decay(var_list=list(undecayed), var_names=list(UNDECAYED))
+    own = keras_staa.layers.undecayed_weights(model)
+    sgd.exclude_from_weight_decay(var_list=[*own, *undecayed])
     return sgd
 
 

@@ -1,6 +1,7 @@
 """The layers of a spiking network."""
 
 from keras_staa.layers.alif import ALIF
+from keras_staa.layers.decay import undecayed_weights
 from keras_staa.layers.global_context import GlobalContext
 from keras_staa.layers.integrate_fire import IF
 from keras_staa.layers.lif import LIF
@@ -32,4 +33,5 @@ __all__ = [
     "STAANeuron",
     "StepAttention",
     "flatten_layers",
+    "undecayed_weights",
 ]

@@ -81,6 +81,11 @@ class Neuron(keras.layers.Layer):
         kind = {"shape": shape, "dtype": "float32", "autocast": False}
         return self.add_weight(name=name, initializer=Constant(value), **kind)
 
+    @property
+    def undecayed_weights(self):
+        """Weights without weight decay: all coefficients, which decay would pull to zero."""
+        return self.weights
+
     def initial_state(self, shape):
         """Return the state before the first time step.
 

@@ -39,6 +39,11 @@ class PositionEncoding(keras.layers.Layer):
         super().__init__(**kwargs)
         self.kind = checks.choice("kind", kind, KINDS)
 
+    @property
+    def undecayed_weights(self):
+        """Weights without weight decay: all, since they are added and scale nothing."""
+        return self.weights
+
     def build(self, input_shape):
         checks.input_shape(self, input_shape, "bTHWC")
         self.input_spec = keras.layers.InputSpec(
