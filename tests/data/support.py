@@ -1,5 +1,6 @@
 """Folders of recordings and what must be read from them."""
 
+import keras
 import numpy as np
 
 from keras_staa.data.event import frames
@@ -24,6 +25,23 @@ def expected(label, index, steps, by="time", size=(34, 34)):
     made = files.events(300, seed=100 * label + index)
     plan = frames.Plan((34, 34), steps, by, size)
     return next(frames.samples([made], plan))[1].astype("float32")
+
+
+def mixing():
+    """Layers of Keras that mix images and labels."""
+    return [
+        keras.layers.MixUp(alpha=1.0, name="mixup"),
+        keras.layers.CutMix((0.9, 1.0), name="cutmix"),
+    ]
+
+
+def check_mixtures(images, labels, levels):
+    """Images whose pixels all have the level of their class have the labels of their mixture."""
+    height, width = images.shape[1:3]
+    # The rectangle of CutMix begins between two pixels, and its labels know that.
+    rounding = (height + width + 1) / (height * width) * np.ptp(levels)
+    error = np.abs(images.mean((1, 2, 3)) - labels @ levels)
+    assert error.max() < rounding and np.abs(labels.sum(-1) - 1).max() < 1e-5
 
 
 def joined(dataset):

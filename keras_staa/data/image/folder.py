@@ -10,6 +10,7 @@ import numpy as np
 from keras_staa import _keras
 from keras_staa.data.batches import MEMORY, EpochBatches
 from keras_staa.data.folders import find_folders
+from keras_staa.data.image import augment as augmentation
 from keras_staa.data.listing import select
 from keras_staa.pictures import SUFFIXES, pillow, read_picture
 
@@ -64,7 +65,7 @@ class Pictures(EpochBatches):
         self._kept = self._read(range(len(entries))) if small else None
 
     def __getitem__(self, index):
-        # Before other threads go on to the next pass.
+        # Read first: another thread may start the next pass.
         epoch, places = self._epoch, self.places(index)
         pictures = self._read(places) if self._kept is None else self._kept[places]
         images = pictures.astype("float32") / np.float32(255)
@@ -72,19 +73,19 @@ class Pictures(EpochBatches):
         if self._one_hot:
             labels = np.eye(len(self.classes), dtype="float32")[labels]
         if self._layers:
-            images = self._augmented(images, (self.seed, epoch, 1 + index))
+            images, labels = self._augmented(images, labels, (self.seed, epoch, 1 + index))
         return images, labels
 
-    def _augmented(self, images, seeds):
+    def _augmented(self, images, labels, seeds):
         images, stream = keras.ops.convert_to_tensor(images), np.random.default_rng(seeds)
 
         def give():
             return keras.ops.convert_to_tensor(stream.integers(2**31, size=2, dtype="uint32"))
 
         with self._drawing, _keras.draw_from(self._layers, give):
-            for layer in self._layers:
-                images = layer(images, training=True)
-        return keras.ops.convert_to_numpy(images).astype("float32")
+            images, labels = augmentation.apply(self._layers, images, labels)
+        images = keras.ops.convert_to_numpy(images).astype("float32")
+        return images, keras.ops.convert_to_numpy(labels)
 
     def _read(self, places):
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:

@@ -2,8 +2,6 @@
 
 import itertools
 
-import keras
-
 from keras_staa import _keras, checks
 from keras_staa.data.batches import MEMORY
 from keras_staa.data.image import augment as augmentation
@@ -56,7 +54,8 @@ def images(
         size: optional (height, width), or one integer for both, to which the images are resized.
             Needed where the images of the data set differ in size.
         augment: None, the name of a policy (`"crop"`, `"standard"`, `"cutout"`, `"strong"`, see
-            `keras_staa.data.image.augment.pipeline`), a Keras layer, or a list of layers.
+            `keras_staa.data.image.augment.pipeline`), a Keras layer, or a list of these.
+            `keras.layers.MixUp` and `CutMix` mix the labels too, and need `one_hot=True`.
         shuffle: boolean. By default True where `split` starts with `"train"`.
         seed: integer, of the order and the augmentation.
         one_hot: boolean. If True, labels are one-hot floats, as label smoothing needs them.
@@ -94,7 +93,7 @@ def images(
             folder,
             split,
             size=size,
-            layers_for=lambda shape: _augmentation(augment, shape),
+            layers_for=lambda shape: _augmentation(augment, shape, one_hot),
             one_hot=checks.boolean("one_hot", one_hot),
             batch_size=batch_size,
             shuffle=shuffle,
@@ -111,7 +110,7 @@ def images(
             f"`size` must be given, since the images of {builder.info.full_name!r} differ in size. "
             f"Received: size={size}"
         )
-    layers = _augmentation(augment, shape)
+    layers = _augmentation(augment, shape, one_hot)
 
     count = sources.count_examples(builder, split)
     # `tfds.ImageFolder` has a fixed order of its own, and would shuffle without a seed.
@@ -183,18 +182,12 @@ def class_names(source, data_dir=None):
     return list(builder.info.features[sources.supervised_keys(tfds, builder)[1]].names)
 
 
-def _augmentation(augment, image_shape):
-    """Return the augmentation as a list of layers."""
-    if augment is None:
-        return []
-    if isinstance(augment, str):
-        checks.choice("augment", augment, list(augmentation.POLICIES))
-        return augmentation.pipeline(augment, image_shape).layers
-    layers = list(augment) if isinstance(augment, (tuple, list)) else [augment]
-    if not all(isinstance(layer, keras.Layer) for layer in layers):
+def _augmentation(augment, image_shape, one_hot):
+    layers = augmentation.layers_of(augment, image_shape)
+    if not one_hot and any(isinstance(layer, augmentation.MIXING) for layer in layers):
         raise ValueError(
-            f"`augment` must be None, one of {list(augmentation.POLICIES)}, a Keras layer or a "
-            f"list of layers. Received: augment={augment!r}"
+            "`one_hot` must be True for keras.layers.MixUp and CutMix, which mix labels. "
+            f"Received: one_hot={one_hot}"
         )
     return layers
 
@@ -235,8 +228,7 @@ def _augmenter(tf, layers):
         batch, labels = pair
         number, count = tf.cast(draw, "int64"), itertools.count(1)
         with _keras.draw_from(layers, lambda: tf.stack([number, next(count)])):
-            for layer in layers:
-                batch = layer(batch, training=True)
+            batch, labels = augmentation.apply(layers, batch, labels)
         return tf.cast(batch, "float32"), labels
 
     return apply

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_staa import data
-from tests.data.support import CLASSES, joined
+from tests.data.support import CLASSES, check_mixtures, joined, mixing
 
 Image = pytest.importorskip("PIL.Image")
 SIZE = (8, 10)
@@ -51,6 +51,17 @@ def test_pictures_are_those_of_the_files(folder, memory, monkeypatch):
     whole = data.images(folder, shuffle=False, batch_size=5, drop_remainder=True, one_hot=True)
     assert [len(labels) for _, labels in whole] == [5, 5]
     np.testing.assert_array_equal(joined(whole)[1], np.eye(3, dtype="float32")[y[:10]])
+
+
+@pytest.mark.parametrize("layer", mixing(), ids=lambda layer: layer.name)
+def test_mixtures_have_the_labels_of_their_parts(tmp_path, layer):
+    levels = np.array([50, 100, 200])
+    pictures = np.full((3, 4, *SIZE, 3), levels[:, None, None, None, None], "uint8")
+    flip = keras.layers.RandomFlip("horizontal")
+    options = {"batch_size": 12, "one_hot": True, "augment": [flip, layer]}
+    images, labels = joined(data.images(written(tmp_path, pictures), **options))
+    assert ((labels > 0.01) & (labels < 0.99)).any()
+    check_mixtures(images, labels, levels / 255)
 
 
 def test_the_order_follows_from_seed_and_epoch(folder):

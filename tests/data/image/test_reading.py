@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from keras_staa import data
+from tests.data.support import check_mixtures, mixing
 from tests.real import prepare
 
 tf = pytest.importorskip("tensorflow")
@@ -17,6 +18,7 @@ tfds = pytest.importorskip("tensorflow_datasets")
 MODULE = importlib.import_module("keras_staa.data.image.reading")
 NAMES = ["cat", "dog", "owl"]
 SHAPE = (12, 20, 3)
+LEVELS = np.array([50, 100, 200])
 TRAIN, TEST = 11, 5
 
 
@@ -81,6 +83,17 @@ class Alike(Tiny):
         return arrays("train")[0][0]
 
 
+class Levels(Tiny):
+    """Images of one value for each class."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _generate_examples(self, split):
+        for index, example in super()._generate_examples(split):
+            image = np.full(SHAPE, LEVELS[example["label"]], "uint8")
+            yield index, {**example, "image": image}
+
+
 class Numbers(Tiny):
     """Images with a number in place of a class."""
 
@@ -103,7 +116,7 @@ def data_dir(tmp_path_factory):
     path = tmp_path_factory.mktemp("tfds")
     tfds.disable_progress_bar()
     config = tfds.download.DownloadConfig(num_shards=2)
-    for builder in (Tiny, Shards, Mixed, Alike, Numbers, Unlabelled):
+    for builder in (Tiny, Shards, Mixed, Alike, Levels, Numbers, Unlabelled):
         builder(data_dir=path).download_and_prepare(
             download_config=config if builder is Shards else None
         )
@@ -176,6 +189,17 @@ def test_images_of_one_batch_are_augmented_apart(read, augment):
     assert len({image.tobytes() for image in images}) >= 6
     ((plain, _),) = numpy(read("alike", batch_size=TRAIN))
     assert len({image.tobytes() for image in plain}) == 1
+
+
+@pytest.mark.parametrize("layer", mixing(), ids=lambda layer: layer.name)
+def test_mixtures_have_the_labels_of_their_parts(read, layer):
+    flip = keras.layers.RandomFlip("horizontal")
+    options = {"batch_size": TRAIN, "one_hot": True, "augment": [flip, layer]}
+    images, labels = joined(numpy(read("levels", **options)))
+    assert ((labels > 0.01) & (labels < 0.99)).any()
+    check_mixtures(images, labels, LEVELS / 255)
+    with pytest.raises(ValueError, match="`one_hot` must be True for keras.layers.MixUp"):
+        read("levels", augment=layer)
 
 
 def test_the_seed_fixes_the_batches_and_passes_differ(read):
@@ -292,7 +316,7 @@ def test_class_names(data_dir):
         ({"source": "cifar10"}, "`data_dir` must hold the prepared data set 'cifar10'"),
         ({"source": "numbers"}, "`source` must be a data set of images with class labels"),
         ({"split": "validation"}, "`split` must be one of.*train.*Received: split='validation'"),
-        ({"augment": "mirror"}, r"`augment` must be one of \['crop', 'standard'"),
+        ({"augment": "mirror"}, r"`augment` must be None, one of \['crop', 'standard'"),
         ({"augment": [1]}, r"`augment` must be None.*Received: augment=\[1\]"),
         ({"batch_size": 0}, "`batch_size` must be a positive integer"),
         ({"size": (8, 8, 3)}, "`size` must be an integer or"),
