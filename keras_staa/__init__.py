@@ -21,6 +21,7 @@ __all__ = [
     "models",
     "preprocess_input",
     "surrogates",
+    "training",
     "zoo",
 ]
 
@@ -40,7 +41,17 @@ if not _is_command():
 
     backends.check()
 
-    from keras_staa import callbacks, data, layers, losses, metrics, models, surrogates, zoo
+    from keras_staa import (
+        callbacks,
+        data,
+        layers,
+        losses,
+        metrics,
+        models,
+        surrogates,
+        training,
+        zoo,
+    )
     from keras_staa.image_utils import decode_predictions, preprocess_input
     from keras_staa.layers.compilation import jit_compile
     from keras_staa.models import (

@@ -208,6 +208,12 @@ class Checkpoint(keras.callbacks.Callback):
             if _NAME.fullmatch(name) and other not in kept:
                 other.unlink()
 
+    @property
+    def latest(self):
+        """The path of the last checkpoint, or None."""
+        done = self._done()
+        return self._path(*max(done)) if done else None
+
     def _done(self):
         """Return the checkpoints by the epochs done and the steps of the next that are."""
         found = (_NAME.fullmatch(path.name) for path in self.folder.glob("epoch-*"))

@@ -8,9 +8,9 @@ import argparse
 import sys
 
 import keras_staa
-from keras_staa.cli import describe, list_models, predict
+from keras_staa.cli import describe, list_models, predict, train
 
-COMMANDS = {"list": list_models, "describe": describe, "predict": predict}
+COMMANDS = {"list": list_models, "describe": describe, "predict": predict, "train": train}
 
 
 def main(argv=None):

@@ -312,7 +312,7 @@ def test_a_damaged_description_is_one_line(capsys, tmp_path):
     assert "preset.json" in fails(["describe", str(folder), "--json"], capsys)
 
 
-@pytest.mark.parametrize("arguments", [[], ["train"], ["predict"], ["list", "--yaml"]])
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["predict"], ["list", "--yaml"]])
 def test_a_command_line_that_is_no_command(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)

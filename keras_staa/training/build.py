@@ -1,0 +1,141 @@
+"""Data, network, loss and optimizer of a recipe."""
+
+import inspect
+
+import keras
+
+from keras_staa import data, models
+from keras_staa.layers import undecayed_weights
+from keras_staa.losses import TET
+from keras_staa.training.recipe import find_class
+
+
+def read(recipe, split, data_dir=None, cache_dir=None, training=False):
+    """Return the samples of a split as batches for `fit`.
+
+    Args:
+        recipe: what `load_recipe` gives.
+        split: string.
+        data_dir: optional path of the folder with the data sets.
+        cache_dir: optional path of the folder for the cached frames of event recordings.
+        training: boolean, whether the samples are shuffled and augmented.
+    """
+    arguments = recipe.data.arguments()
+    augment = arguments.pop("augment", None)
+    arguments |= {"split": split, "data_dir": data_dir, "one_hot": True, "shuffle": training}
+    arguments["batch_size"] = recipe.training.batch_size
+    if training:
+        arguments |= {"augment": _layers(augment), "seed": recipe.training.seed}
+        arguments["drop_remainder"] = True
+    if recipe.data.reader == "images":
+        return data.images(recipe.data.source, **arguments)
+    return data.events(recipe.data.source, cache_dir=cache_dir, **arguments)
+
+
+def class_names(recipe, samples, data_dir=None):
+    """Return the names of the classes."""
+    names = getattr(samples, "classes", None)
+    return names or data.class_names(recipe.data.source, data_dir=data_dir)
+
+
+def network(recipe, sample_shape, classes):
+    """Return the network of a recipe, with logits as output.
+
+    Args:
+        recipe: what `load_recipe` gives.
+        sample_shape: shape of a sample, without the batch.
+        classes: positive integer.
+    """
+    create = models.FACTORIES[recipe.network.factory]
+    return create(
+        input_shape=tuple(sample_shape),
+        classes=classes,
+        classifier_activation=None,
+        step_logits=of_steps(recipe),
+        weights=recipe.network.weights,
+        **_tuples(recipe.network.arguments()),
+    )
+
+
+def of_steps(recipe):
+    """Whether the loss is of the logits of each step."""
+    return issubclass(find_class("loss", recipe.loss.class_name), TET)
+
+
+def loss(recipe):
+    """Return the loss of a recipe, on logits."""
+    kind = find_class("loss", recipe.loss.class_name)
+    logits = "from_logits" in inspect.signature(kind).parameters
+    return kind(**({"from_logits": True} if logits else {}), **recipe.loss.arguments())
+
+
+def optimizer(recipe, model, steps):
+    """Return the optimizer of a recipe.
+
+    Args:
+        recipe: what `load_recipe` gives.
+        model: the network, whose layers declare which weights have no weight decay.
+        steps: positive integer, the steps of an epoch.
+    """
+    kind = find_class("optimizer", recipe.optimizer.class_name)
+    made = kind(schedule(recipe, steps), **recipe.optimizer.arguments())
+    if made.weight_decay:
+        made.exclude_from_weight_decay(var_list=undecayed_weights(model))
+    return made
+
+
+def schedule(recipe, steps):
+    """Return the schedule of the learning rate, or the rate itself where there is none.
+
+    Numbers of epochs, such as `warmup_epochs`, become numbers of steps. A schedule with a
+    `decay_steps` falls until the end of the training. With a warmup it rises from
+    `initial_learning_rate`, 0 by default, to the rate of the optimizer.
+    """
+    peak, named = recipe.optimizer.learning_rate, recipe.schedule
+    if named is None:
+        return peak
+    kind = find_class("schedule", named.class_name)
+    allowed = inspect.signature(kind).parameters
+    given = {}
+    for key, value in named.arguments().items():
+        if key.endswith("_epochs"):
+            key, value = key.removesuffix("_epochs") + "_steps", round(value * steps)
+        given[key] = value
+    if warmup := given.get("warmup_steps", 0):
+        given = {"warmup_target": peak, "initial_learning_rate": 0.0, **given}
+    elif "initial_learning_rate" in allowed:
+        given.setdefault("initial_learning_rate", peak)
+    if "decay_steps" in allowed:
+        given.setdefault("decay_steps", recipe.training.epochs * steps - warmup)
+    return kind(**given)
+
+
+def _layers(augment):
+    """Return an augmentation with layers in place of tables `{class_name = ..., ...}`."""
+    if isinstance(augment, dict):
+        return _layer(augment)
+    if isinstance(augment, list):
+        return [_layer(part) if isinstance(part, dict) else part for part in augment]
+    return augment
+
+
+def _layer(table):
+    name = table.get("class_name")
+    arguments = {key: value for key, value in table.items() if key != "class_name"}
+    for place in (data, keras.layers):
+        kind = getattr(place, str(name), None)
+        if inspect.isclass(kind) and issubclass(kind, keras.layers.Layer):
+            return kind(**_tuples(arguments))
+    raise ValueError(
+        "`class_name` in `data.augment` must be a layer of keras_staa.data or keras.layers. "
+        f"Received: {table}"
+    )
+
+
+def _tuples(arguments):
+    """Return arguments with tuples for lists, as Python writes shapes and ranges."""
+
+    def changed(value):
+        return tuple(map(changed, value)) if isinstance(value, list) else value
+
+    return {key: changed(value) for key, value in arguments.items()}

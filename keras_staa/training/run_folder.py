@@ -1,0 +1,122 @@
+"""The folder of a run: what it holds, and whether a run may go there."""
+
+import csv
+import json
+import os
+import pathlib
+import platform
+import tomllib
+
+import keras
+
+import keras_staa
+from keras_staa.training.recipe import dump
+
+RECIPE, ENVIRONMENT, RESULT = "recipe.toml", "environment.json", "result.json"
+HISTORY, CHECKPOINTS, CURVES = "history.csv", "checkpoints", "curves.png"
+
+
+def prepare(folder, recipe):
+    """Make the folder of a run, or take one that holds a run of the same recipe.
+
+    Args:
+        folder: path.
+        recipe: what `load_recipe` gives.
+
+    Returns:
+        The folder, a `pathlib.Path`.
+
+    Raises:
+        ValueError: if the folder holds a run of another recipe, or other files.
+    """
+    folder = pathlib.Path(folder)
+    path = folder / RECIPE
+    if path.is_file():
+        found = tomllib.loads(path.read_text("utf-8"))
+        differences = list(_differences(found, tomllib.loads(dump(recipe))))
+        if differences:
+            raise ValueError(
+                f"`out` must be a new folder, or that of a run of the same recipe. Received: "
+                f"out={str(folder)!r}, which differs in {'; '.join(differences[:5])}"
+            )
+        return folder
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ValueError(
+            f"`out` must be a new or an empty folder. Received: out={str(folder)!r}, which holds "
+            f"other files"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
+    write(path, dump(recipe))
+    return folder
+
+
+def environment():
+    """Return the versions and the machine that a result depends on, as a dictionary."""
+    names = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
+    module = __import__(names[keras.backend.backend()])
+    return {
+        "keras_staa": keras_staa.__version__,
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+        keras.backend.backend(): module.__version__,
+        "python": platform.python_version(),
+        "machine": platform.platform(),
+        "cores": os.cpu_count(),
+    }
+
+
+def write(path, text):
+    """Write a text file under a temporary name, then give it its own."""
+    draft = path.with_name(f"{path.name}.draft")
+    draft.write_text(text, "utf-8")
+    draft.replace(path)
+
+
+def keep_epochs(folder, count):
+    """Remove the rows of epochs that a resumed run repeats from the history."""
+    path = folder / HISTORY
+    if not path.is_file():
+        return
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    kept = [row for row in rows[1:] if len(row) == len(rows[0]) and int(row[0]) < count]
+    if len(kept) + 1 < len(rows) or not rows:
+        lines = [",".join(row) for row in [*rows[:1], *kept]]
+        write(path, "\n".join(lines) + "\n")
+
+
+def draw_curves(folder):
+    """Draw the loss and the metrics of each epoch. Returns False where matplotlib is missing."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    with open(folder / HISTORY, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = [name for name in rows[0] if name != "epoch"] if rows else []
+    panels = sorted({name.removeprefix("val_") for name in names})
+    figure = Figure(figsize=(5 * max(len(panels), 1), 4), layout="constrained")
+    for place, panel in enumerate(panels, start=1):
+        axes = figure.add_subplot(1, len(panels), place)
+        for name in (panel, f"val_{panel}"):
+            # Keras writes NA where there is no validation.
+            known = [row for row in rows if row.get(name, "NA") != "NA"]
+            if known:
+                epochs = [int(row["epoch"]) for row in known]
+                axes.plot(epochs, [float(row[name]) for row in known], label=name)
+        axes.set_xlabel("epoch")
+        axes.legend()
+    draft = folder / f"{CURVES}.draft"
+    figure.savefig(draft, format="png")
+    draft.replace(folder / CURVES)
+    return True
+
+
+def _differences(found, wanted, path=""):
+    for key in sorted(found.keys() | wanted.keys()):
+        before, now = found.get(key), wanted.get(key)
+        if isinstance(before, dict) and isinstance(now, dict):
+            yield from _differences(before, now, f"{path}{key}.")
+        elif before != now:
+            yield f"`{path}{key}`: {before!r} there, {now!r} now"
