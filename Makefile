@@ -6,7 +6,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Two processes run tests: threads of one would wait for those of the other.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-.PHONY: install demo test test-full bench bench-full lint clean
+.PHONY: install demo test test-full test-all bench bench-full lint clean
 
 install: $(VENV)/.installed
 
@@ -26,10 +26,18 @@ test: $(VENV)/.installed
 		KERAS_BACKEND=$$backend $(TEST) -m "not slow"; \
 	done
 
+# Every case of every test, on PyTorch and on one of the other two.
 test-full: $(VENV)/.installed
 	@set -e; for backend in $(BACKENDS); do \
 		echo "== all tests on $$backend"; \
 		KERAS_BACKEND=$$backend $(TEST); \
+	done
+
+# Every case of every test on every backend: for a release.
+test-all: $(VENV)/.installed
+	@set -e; for backend in $(BACKENDS); do \
+		echo "== every case on $$backend"; \
+		KERAS_BACKEND=$$backend $(TEST) --every-case; \
 	done
 
 bench: $(VENV)/.installed

@@ -17,13 +17,19 @@ if os.environ.get("KERAS_BACKEND") == "jax" and "JAX_COMPILATION_CACHE_DIR" not 
 
 import keras
 
-# Of the three backends the one that starts fastest. It runs every case of every test; the others,
-# which compile each network for seconds, run in a quick run a part of the cases of each test, and
-# none of a test that is marked as heavy.
+# Of the three backends the one that starts fastest. It runs every case of every test. The others
+# compile each network for seconds. In a quick run they run a sixth of the cases of each test, and
+# none of a test that is marked as heavy. In a full run each of them runs half of the cases, so that
+# a case runs on PyTorch and on one that compiles. With `--every-case` they run all.
 ONCE = "torch"
-PARTS = {"tensorflow": (6, 0), "jax": (6, 1)}
+QUICK, FULL = 6, 2
+FIRST = {"tensorflow": 0, "jax": 1}
 # The networks that take longest to compile, which the others stand for in a quick run.
 LARGE = "STAAResNet"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--every-case", action="store_true", help="run all cases on this backend")
 
 
 def pytest_collection_modifyitems(config, items):
@@ -35,21 +41,25 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.get_closest_marker("once"):
             item.add_marker(skip)
+    if config.getoption("every_case"):
+        return
     if config.getoption("markexpr") == "not slow":
-        kept = part_of_cases(items, *PARTS[backend])
-        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-        items[:] = kept
+        light = [i for i in items if not any(map(i.get_closest_marker, ("slow", "heavy")))]
+        kept = part_of_cases(light, QUICK, FIRST[backend], LARGE)
+    else:
+        kept = part_of_cases(items, FULL, FIRST[backend])
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
 
 
-def part_of_cases(items, size, first):
+def part_of_cases(items, size, first, without=None):
     """One in `size` of the cases of each test, one at least, spread over what they vary."""
     cases = collections.defaultdict(list)
     for item in items:
-        if not item.get_closest_marker("slow") and not item.get_closest_marker("heavy"):
-            cases[item.nodeid.split("[")[0]].append(item)
+        cases[item.nodeid.split("[")[0]].append(item)
     kept = set()
     for found in cases.values():
-        found = [item for item in found if LARGE not in item.nodeid] or found
+        found = [item for item in found if not without or without not in item.nodeid] or found
         count = -(-len(found) // size)
         kept.update(found[(first + i * len(found) // count) % len(found)] for i in range(count))
     return [item for item in items if item in kept]

@@ -203,8 +203,10 @@ def _tensorboard(folder):
 def _logging(folder):
     handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    level = _LOG.level
+    level, propagate = _LOG.level, _LOG.propagate
     _LOG.setLevel(logging.INFO)
+    # The lines of `fit` say the same on the console.
+    _LOG.propagate = False
     _LOG.addHandler(handler)
     try:
         yield
@@ -214,4 +216,5 @@ def _logging(folder):
     finally:
         _LOG.removeHandler(handler)
         _LOG.setLevel(level)
+        _LOG.propagate = propagate
         handler.close()
