@@ -17,6 +17,9 @@ def add_arguments(parser):
         help="change a key of the recipe, such as optimizer.learning_rate=0.05",
     )
     parser.add_argument("--backend", choices=["tensorflow", "jax", "torch"])
+    parser.add_argument(
+        "--devices", type=int, help="devices of this machine that share each batch (not on PyTorch)"
+    )
     parser.add_argument("--data-dir", help="folder with the data sets")
     parser.add_argument("--cache-dir", help="folder for cached frames of event recordings")
     parser.add_argument("--import", dest="module", help="module that registers the network")
@@ -55,7 +58,7 @@ def run(args):
         _dry_run(recipe, places)
         return
     out = args.out or pathlib.Path("runs") / pathlib.Path(args.recipe).stem
-    result = training.train(recipe, out, **places)
+    result = training.train(recipe, out, devices=args.devices, **places)
     print(f"{pathlib.Path(out) / result['preset']}: accuracy {result['accuracy']}")
 
 

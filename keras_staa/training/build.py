@@ -27,9 +27,16 @@ def read(recipe, split, data_dir=None, cache_dir=None, training=False):
     if training:
         arguments |= {"augment": _layers(augment), "seed": recipe.training.seed}
         arguments["drop_remainder"] = True
-    if recipe.data.reader == "images":
-        return data.images(recipe.data.source, **arguments)
-    return data.events(recipe.data.source, cache_dir=cache_dir, **arguments)
+    if recipe.data.reader == "events":
+        samples = data.events(recipe.data.source, cache_dir=cache_dir, **arguments)
+    else:
+        samples = data.images(recipe.data.source, **arguments)
+    if not len(samples):
+        raise ValueError(
+            "`training.batch_size` must be at most the number of training samples. "
+            f"Received: {recipe.training.batch_size}"
+        )
+    return samples
 
 
 def class_names(recipe, samples, data_dir=None):
@@ -105,8 +112,14 @@ def schedule(recipe, steps):
         given = {"warmup_target": peak, "initial_learning_rate": 0.0, **given}
     elif "initial_learning_rate" in allowed:
         given.setdefault("initial_learning_rate", peak)
+    total = recipe.training.epochs * steps
+    if warmup >= total:
+        raise ValueError(
+            "`schedule.warmup_epochs` must be less than `training.epochs`. Received: "
+            f"{warmup} steps of warmup in {total} steps of training"
+        )
     if "decay_steps" in allowed:
-        given.setdefault("decay_steps", recipe.training.epochs * steps - warmup)
+        given.setdefault("decay_steps", total - warmup)
     return kind(**given)
 
 

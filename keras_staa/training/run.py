@@ -15,6 +15,7 @@ import keras
 from keras_staa import metrics, models, zoo
 from keras_staa.callbacks import Checkpoint
 from keras_staa.training import build, run_folder
+from keras_staa.training.devices import use_devices
 
 _LOG = logging.getLogger("keras_staa.training")
 
@@ -38,7 +39,7 @@ class StopAtNaN(keras.callbacks.Callback):
             )
 
 
-def train(recipe, out, data_dir=None, cache_dir=None, verbose=2):
+def train(recipe, out, data_dir=None, cache_dir=None, devices=None, verbose=2):
     """Train a network by a recipe, and write it as a preset.
 
     Call it again with the same arguments after an interruption: the run resumes from its last
@@ -51,6 +52,7 @@ def train(recipe, out, data_dir=None, cache_dir=None, verbose=2):
         out: path of the folder of the run.
         data_dir: optional path of the folder with the data sets.
         cache_dir: optional path of the folder for the cached frames of event recordings.
+        devices: None, or how many devices of this machine share each batch.
         verbose: as in `fit`.
 
     Returns:
@@ -58,7 +60,8 @@ def train(recipe, out, data_dir=None, cache_dir=None, verbose=2):
         None without one; `epochs`.
 
     Raises:
-        ValueError: if the folder holds another run, or an argument in the recipe is not allowed.
+        ValueError: if the folder holds another run, an argument in the recipe is not allowed, or
+            there are fewer devices than asked for.
         FloatingPointError: if the loss is not finite.
         OSError: if the disk is full. The last checkpoint is whole.
     """
@@ -68,21 +71,24 @@ def train(recipe, out, data_dir=None, cache_dir=None, verbose=2):
             _LOG.info("The run is done: %s", done)
             return json.loads(done.read_text("utf-8"))
         keras.utils.set_random_seed(recipe.training.seed)
+        places = {"data_dir": data_dir, "cache_dir": cache_dir}
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(recipe.training.policy)
         try:
-            return _train(recipe, folder, data_dir, cache_dir, verbose)
+            with use_devices(devices, recipe.training.batch_size):
+                model, names = _fit(recipe, folder, places, verbose)
+            return _finish(recipe, folder, model, names, places)
         finally:
             keras.config.set_dtype_policy(before)
 
 
-def _train(recipe, folder, data_dir, cache_dir, verbose):
-    places = {"data_dir": data_dir, "cache_dir": cache_dir}
+def _fit(recipe, folder, places, verbose):
+    """Return the trained network, and the names of its classes."""
     samples = build.read(recipe, recipe.data.train, training=True, **places)
     validation = None
     if recipe.data.validation is not None:
         validation = build.read(recipe, recipe.data.validation, **places)
-    names = build.class_names(recipe, samples, data_dir)
+    names = build.class_names(recipe, samples, places["data_dir"])
     model = build.network(recipe, sample_shape(samples), len(names))
     metric = metrics.step_accuracy if build.of_steps(recipe) else "accuracy"
     model.compile(
@@ -113,13 +119,10 @@ def _train(recipe, folder, data_dir, cache_dir, verbose):
         verbose=verbose,
     )
     run_folder.draw_curves(folder)
-    test = None
-    if recipe.data.test is not None:
-        test = build.read(recipe, recipe.data.test, **places)
-    return _finish(recipe, folder, model, names, test)
+    return model, names
 
 
-def _finish(recipe, folder, model, names, test):
+def _finish(recipe, folder, model, names, places):
     """Measure the network with the rounded weights of its preset, and write both."""
     keras.config.set_dtype_policy("float32")
     arguments = {**model.arguments, "step_logits": False, "classifier_activation": "softmax"}
@@ -136,16 +139,17 @@ def _finish(recipe, folder, model, names, test):
         "history": folder / run_folder.HISTORY,
     }
     name = preset_name(model.factory, model.arguments, recipe.data.source)
-    if test is not None:
+    if recipe.data.test is not None:
         with tempfile.TemporaryDirectory() as place:
             draft = zoo.save(network, pathlib.Path(place) / name, **card)
             network = zoo.load(draft)
+        test = build.read(recipe, recipe.data.test, **places)
         card["accuracy"] = _accuracy(network, test, recipe.data.test)
     shutil.rmtree(folder / name, ignore_errors=True)
     zoo.save(network, folder / name, **card)
     result = {
         "preset": name,
-        "accuracy": card["accuracy"]["value"] if test is not None else None,
+        "accuracy": card["accuracy"]["value"] if "accuracy" in card else None,
         "epochs": recipe.training.epochs,
     }
     run_folder.write(folder / run_folder.RESULT, json.dumps(result, indent=2) + "\n")

@@ -100,6 +100,18 @@ def test_a_data_set_that_is_not_there(recipe_path, tmp_path):
         training.train(recipe, tmp_path / "run", data_dir=tmp_path / "none", verbose=0)
 
 
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ("training.batch_size=25", "`training.batch_size` must be at most the number of train"),
+        ("schedule.warmup_epochs=2", "`schedule.warmup_epochs` must be less than `training.epoch"),
+    ],
+)
+def test_a_training_without_steps(recipe_path, tmp_path, change, message):
+    with pytest.raises(ValueError, match=message):
+        training.train(training.load_recipe(recipe_path, [change]), tmp_path, verbose=0)
+
+
 def start(recipe_path, out):
     command = [sys.executable, "-m", "keras_staa", "train", recipe_path, "--out", out]
     return subprocess.Popen(
