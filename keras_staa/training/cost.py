@@ -6,7 +6,7 @@ import time
 import keras
 import numpy as np
 
-from keras_staa.layers import flatten_layers
+from keras_staa import _keras
 from keras_staa.training import build
 
 
@@ -50,10 +50,10 @@ def multiplications(model):
     """Return the multiplications of the convolutions and dense layers for one sample."""
     total = 0
     for layer, shape in _outputs(model):
-        for inner in flatten_layers(layer):
-            kernel = getattr(inner, "kernel", None)
-            if isinstance(inner, (keras.layers.Conv2D, keras.layers.Dense)):
-                total += math.prod(shape[1:-1]) * math.prod(kernel.shape)
+        for inner in _keras.all_layers(layer):
+            for weight in _keras.trainable_even_if_frozen(inner):
+                if weight.name == "kernel":
+                    total += math.prod(shape[1:-1]) * math.prod(weight.shape)
     return total
 
 
