@@ -10,7 +10,7 @@ import numpy as np
 from keras_staa import _keras
 from keras_staa.data.batches import MEMORY, EpochBatches
 from keras_staa.data.folders import find_folders
-from keras_staa.data.image import augment as augmentation
+from keras_staa.data.image import augmenting
 from keras_staa.data.listing import select
 from keras_staa.pictures import SUFFIXES, pillow, read_picture
 
@@ -83,7 +83,7 @@ class Pictures(EpochBatches):
             return keras.ops.convert_to_tensor(stream.integers(2**31, size=2, dtype="uint32"))
 
         with self._drawing, _keras.draw_from(self._layers, give):
-            images, labels = augmentation.apply(self._layers, images, labels)
+            images, labels = augmenting.apply(self._layers, images, labels)
         images = keras.ops.convert_to_numpy(images).astype("float32")
         return images, keras.ops.convert_to_numpy(labels)
 

@@ -4,8 +4,7 @@ import itertools
 
 from keras_staa import _keras, checks
 from keras_staa.data.batches import MEMORY
-from keras_staa.data.image import augment as augmentation
-from keras_staa.data.image import sources
+from keras_staa.data.image import augmenting, sources
 from keras_staa.data.image.folder import find_pictures, read_folder
 from keras_staa.data.image.passes import passes
 
@@ -57,7 +56,7 @@ def images(
             `keras_staa.data.image.augment.pipeline`), a Keras layer, or a list of these.
             `keras.layers.MixUp` and `CutMix` mix the labels too, and need `one_hot=True`.
         shuffle: boolean. By default True where `split` starts with `"train"`.
-        seed: integer, of the order and the augmentation.
+        seed: integer, of the order and the augmenting.
         one_hot: boolean. If True, labels are one-hot floats, as label smoothing needs them.
         download: boolean. If True, a data set that is not in `data_dir` is downloaded and prepared
             there; otherwise it is an error.
@@ -183,8 +182,8 @@ def class_names(source, data_dir=None):
 
 
 def _augmentation(augment, image_shape, one_hot):
-    layers = augmentation.layers_of(augment, image_shape)
-    if not one_hot and any(isinstance(layer, augmentation.MIXING) for layer in layers):
+    layers = augmenting.layers_of(augment, image_shape)
+    if not one_hot and any(isinstance(layer, augmenting.MIXING) for layer in layers):
         raise ValueError(
             "`one_hot` must be True for keras.layers.MixUp and CutMix, which mix labels. "
             f"Received: one_hot={one_hot}"
@@ -228,7 +227,7 @@ def _augmenter(tf, layers):
         batch, labels = pair
         number, count = tf.cast(draw, "int64"), itertools.count(1)
         with _keras.draw_from(layers, lambda: tf.stack([number, next(count)])):
-            batch, labels = augmentation.apply(layers, batch, labels)
+            batch, labels = augmenting.apply(layers, batch, labels)
         return tf.cast(batch, "float32"), labels
 
     return apply
