@@ -48,14 +48,7 @@ def loss_of(logits, targets, soft, args):
     by_labels = -jnp.mean(jnp.sum(targets * jax.nn.log_softmax(mean), axis=-1))
     if soft is None:
         return by_labels
-    heat = args.temperature
-    goal = jax.nn.softmax(soft / heat)[:, None]
-
-    def divergence(logits):
-        terms = goal * (jnp.log(goal + 1e-9) - jax.nn.log_softmax(logits / heat))
-        return heat**2 * jnp.mean(jnp.sum(terms, axis=-1))
-
-    by_teacher = (divergence(mean[:, None]) + divergence(logits)) / 2
+    by_teacher = keras_staa.losses.Distillation(args.temperature)(soft, logits)
     return (1 - args.teacher_weight) * by_labels + args.teacher_weight * by_teacher
 
 

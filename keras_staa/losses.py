@@ -88,6 +88,71 @@ class TET(keras.losses.Loss):
         }
 
 
+@keras.saving.register_keras_serializable("keras_staa")
+class Distillation(keras.losses.Loss):
+    """Divergence of the logits of each time step from those of a teacher.
+
+    `temperature**2 * (KL(p, q_mean) + mean_t KL(p, q[t])) / 2`, where p are the probabilities of
+    the teacher at the temperature, q[t] those of step t, and q_mean those of the mean of the logits
+    over the steps. It asks the mean and every step to agree with the teacher, and is for networks
+    with `step_logits=True`. Add the cross-entropy of the labels to it.
+
+    Args:
+        temperature: positive float, by which the logits are divided. The higher, the more the small
+            probabilities count.
+        reduction, name, dtype: as in `keras.losses.Loss`.
+
+    Call arguments:
+        y_true: logits of the teacher (B, classes).
+        y_pred: logits (B, T, classes).
+        sample_weight: optional weights of the samples, (B,) or (B, 1).
+
+    Raises:
+        ValueError: for a temperature that is not positive, or logits of other shapes.
+
+    Example:
+
+    >>> teacher, logits = np.array([[2.0, 0.0]]), np.array([[[2.0, 0.0], [0.0, 2.0]]])
+    >>> 0 < float(Distillation(temperature=1.0)(teacher, logits)) < 1.0
+    True
+
+    Source: Hinton, Vinyals and Dean, 2015, https://arxiv.org/abs/1503.02531, for every step as in
+    https://arxiv.org/abs/2501.15925
+    """
+
+    def __init__(
+        self,
+        temperature=3.0,
+        reduction="sum_over_batch_size",
+        name="distillation",
+        dtype=None,
+    ):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+        self.temperature = checks.positive("temperature", temperature)
+
+    def call(self, y_true, y_pred):
+        """Return the loss of each sample, (B,)."""
+        classes = step_logits_shape(y_pred)[-1]
+        if len(y_true.shape) != 2 or y_true.shape[-1] != classes:
+            raise ValueError(
+                f"`y_true` must be the logits of a teacher, (batch, {classes}). Received: "
+                f"y_true.shape={tuple(y_true.shape)}"
+            )
+        goal = y_true[:, None] / self.temperature
+        mean = ops.mean(y_pred, axis=1, keepdims=True)
+        of_mean, of_steps = (_divergence(goal, x / self.temperature) for x in (mean, y_pred))
+        return self.temperature**2 * (of_mean + of_steps) / 2
+
+    def get_config(self):
+        return {**super().get_config(), "temperature": self.temperature}
+
+
+def _divergence(goal, logits):
+    """KL of softmax(goal) (B, 1, C) and softmax(logits) (B, T, C), averaged over T: (B,)."""
+    log_p, log_q = ops.log_softmax(goal, axis=-1), ops.log_softmax(logits, axis=-1)
+    return ops.mean(ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1), axis=1)
+
+
 def one_hot(labels, classes):
     """Labels (B,), (B, 1) or one-hot (B, classes) as float32 (B, classes)."""
     labels = ops.convert_to_tensor(labels)

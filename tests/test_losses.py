@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 
 from keras_staa import STAAVGG
-from keras_staa.losses import TET
+from keras_staa.losses import TET, Distillation
 from keras_staa.metrics import step_accuracy
 
 
@@ -152,3 +152,46 @@ def test_bad_input():
         TET()(np.array([0]), np.zeros((1, 4)))
     with pytest.raises(ValueError, match="`regularization`"):
         TET(regularization=1.5)
+
+
+def softmax(x):
+    powers = np.exp(x - x.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+@pytest.mark.parametrize("reduction", ["none", "sum", "sum_over_batch_size"])
+def test_distillation(temperature, reduction):
+    rng = np.random.default_rng(1)
+    teacher, logits = rng.normal(size=(4, 5)), rng.normal(size=(4, 3, 5))
+    each = []
+    for b in range(4):
+        p = softmax(teacher[b] / temperature)
+        mean = np.log(p / softmax(logits[b].mean(0) / temperature)) @ p
+        steps = np.mean([np.log(p / softmax(x / temperature)) @ p for x in logits[b]])
+        each.append(temperature**2 * (mean + steps) / 2)
+    expected = {"none": each, "sum": np.sum(each), "sum_over_batch_size": np.mean(each)}[reduction]
+    loss = Distillation(temperature, reduction=reduction)
+    given = teacher.astype("float32"), logits.astype("float32")
+    np.testing.assert_allclose(ops.convert_to_numpy(loss(*given)), expected, rtol=1e-4)
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert again.temperature == temperature
+    weighted = loss(*given, sample_weight=np.array([1.0, 0, 0, 0], "float32"))
+    if reduction == "sum":
+        np.testing.assert_allclose(float(weighted), each[0], rtol=1e-4)
+
+
+def test_distillation_is_zero_and_flat_where_they_agree():
+    logits = np.array([[1.0, -2.0, 30.0]], "float32")
+    same = np.repeat(logits[:, None], 4, axis=1)
+    assert float(Distillation()(logits, same)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "teacher, logits", [((2, 3), (2, 3)), ((2, 4), (2, 1, 3)), ((2,), (2, 1, 2))]
+)
+def test_distillation_of_other_shapes(teacher, logits):
+    with pytest.raises(ValueError, match="`y_(pred|true)` must be the logits"):
+        Distillation()(np.zeros(teacher, "float32"), np.zeros(logits, "float32"))
+    with pytest.raises(ValueError, match="`temperature`"):
+        Distillation(temperature=0)
