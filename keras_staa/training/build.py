@@ -1,12 +1,14 @@
 """Data, network, loss and optimizer of a recipe."""
 
 import inspect
+import pathlib
 
 import keras
 
-from keras_staa import data, models
+from keras_staa import data, metrics, models, zoo
 from keras_staa.layers import undecayed_weights
 from keras_staa.losses import TET
+from keras_staa.training.distiller import Distiller
 from keras_staa.training.recipe import find_class
 
 
@@ -58,10 +60,33 @@ def network(recipe, sample_shape, classes):
         input_shape=tuple(sample_shape),
         classes=classes,
         classifier_activation=None,
-        step_logits=of_steps(recipe),
+        step_logits=recipe.teacher is not None or of_steps(recipe),
         weights=recipe.network.weights,
         **_tuples(recipe.network.arguments()),
     )
+
+
+def with_teacher(recipe, model):
+    """Return what is trained: the network, or the network with the teacher of the recipe."""
+    if recipe.teacher is None:
+        return model
+    name = recipe.teacher.model
+    if name.endswith(".keras") and pathlib.Path(name).is_file():
+        teacher = keras.saving.load_model(name)
+    else:
+        try:
+            teacher = zoo.load(name, classifier_activation=None)
+        except ValueError as error:
+            raise ValueError(
+                f"`teacher.model` must be a preset or a `.keras` file. Received: {name!r}"
+            ) from error
+    return Distiller(model, teacher, recipe.teacher.temperature, recipe.teacher.weight)
+
+
+def metric(recipe):
+    """Return the metric that `fit` shows."""
+    steps = recipe.teacher is not None or of_steps(recipe)
+    return metrics.step_accuracy if steps else "accuracy"
 
 
 def of_steps(recipe):

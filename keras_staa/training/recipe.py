@@ -202,7 +202,8 @@ def _explained(error, schema):
     first = error.errors()[0]
     path = ".".join(map(str, first["loc"]))
     if first["type"] == "extra_forbidden":
-        section = schema.Recipe if len(first["loc"]) == 1 else schema.Training
+        closed = {"training": schema.Training, "teacher": schema.Teacher}
+        section = schema.Recipe if len(first["loc"]) == 1 else closed[first["loc"][0]]
         return _unknown(path, str(first["loc"][-1]), section.model_fields)
     if first["type"] == "missing":
         return f"`{path}` is missing."

@@ -12,7 +12,7 @@ import tempfile
 
 import keras
 
-from keras_staa import metrics, models, zoo
+from keras_staa import models, zoo
 from keras_staa.callbacks import Checkpoint
 from keras_staa.training import build, run_folder
 from keras_staa.training.devices import use_devices
@@ -89,10 +89,12 @@ def _fit(recipe, folder, places, verbose):
     if recipe.data.validation is not None:
         validation = build.read(recipe, recipe.data.validation, **places)
     names = build.class_names(recipe, samples, places["data_dir"])
-    model = build.network(recipe, sample_shape(samples), len(names))
-    metric = metrics.step_accuracy if build.of_steps(recipe) else "accuracy"
+    network = build.network(recipe, sample_shape(samples), len(names))
+    model = build.with_teacher(recipe, network)
     model.compile(
-        build.optimizer(recipe, model, len(samples)), build.loss(recipe), metrics=[metric]
+        build.optimizer(recipe, network, len(samples)),
+        build.loss(recipe),
+        metrics=[build.metric(recipe)],
     )
     checkpoint = Checkpoint(
         folder / run_folder.CHECKPOINTS,
@@ -119,7 +121,7 @@ def _fit(recipe, folder, places, verbose):
         verbose=verbose,
     )
     run_folder.draw_curves(folder)
-    return model, names
+    return network, names
 
 
 def _finish(recipe, folder, model, names, places):

@@ -45,6 +45,16 @@ class Optimizer(Named):
     learning_rate: float = Field(gt=0, allow_inf_nan=False)
 
 
+class Teacher(pydantic.BaseModel):
+    """A trained network to learn from."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    model: str
+    temperature: float = Field(3.0, gt=0, allow_inf_nan=False)
+    weight: float = Field(0.9, ge=0, le=1)
+
+
 class Training(pydantic.BaseModel):
     """The run itself."""
 
@@ -70,3 +80,4 @@ class Recipe(pydantic.BaseModel):
     optimizer: Optimizer
     schedule: Named | None = None
     training: Training
+    teacher: Teacher | None = None
