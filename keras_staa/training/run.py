@@ -130,17 +130,22 @@ def _finish(recipe, folder, model, names, places):
     arguments = {**model.arguments, "step_logits": False, "classifier_activation": "softmax"}
     network = models.FACTORIES[model.factory](**arguments)
     network.set_weights(model.get_weights())
+    # Where this machine keeps its files says nothing to others.
+    described = recipe.model_dump(mode="json", exclude_none=True)
+    described["data"]["source"] = data_set = pathlib.PurePath(recipe.data.source).name
+    if recipe.teacher is not None:
+        described["teacher"]["model"] = pathlib.PurePath(recipe.teacher.model).name
     card = {
-        "data_set": recipe.data.source,
+        "data_set": data_set,
         "class_names": names,
         "training": {
-            "recipe": recipe.model_dump(mode="json", exclude_none=True),
+            "recipe": described,
             "reported_epoch": recipe.training.epochs,
             **run_folder.environment(),
         },
         "history": folder / run_folder.HISTORY,
     }
-    name = preset_name(model.factory, model.arguments, recipe.data.source)
+    name = preset_name(model.factory, model.arguments, data_set)
     if recipe.data.test is not None:
         with tempfile.TemporaryDirectory() as place:
             draft = zoo.save(network, pathlib.Path(place) / name, **card)
@@ -173,7 +178,7 @@ def preset_name(factory, arguments, data_set):
     'vgg_w32_t2.cifar10'
     """
     kind = factory.removeprefix("STAA").lower() + ("" if arguments["attention"] else "_lif")
-    last = re.sub(r"\W", "_", pathlib.PurePath(data_set).name).lower()
+    last = re.sub(r"\W", "_", data_set).lower()
     return f"{kind}_w{arguments['width']}_t{arguments['steps']}.{last}"
 
 

@@ -56,6 +56,7 @@ def test_the_preset_is_the_network_that_was_measured(run, recipe_path):
     known = zoo.describe(folder / result["preset"])
     assert known["class_names"] == sorted(CLASSES)
     assert known["training"]["recipe"]["optimizer"]["learning_rate"] == 0.05
+    assert known["data_set"] == known["training"]["recipe"]["data"]["source"] == "colors"
     assert known["accuracy"]["value"] == result["accuracy"]
     assert known["accuracy"]["images"] == 12 and known["accuracy"]["split"] == "test"
     recipe = training.load_recipe(recipe_path)
