@@ -21,11 +21,13 @@ every_factory = pytest.mark.parametrize("name", ["STAAVGG", *OTHERS])
 
 
 @every_factory
+@pytest.mark.heavy
 def test_no_samples_give_no_results(name):
     model = FACTORIES[name](steps=2, width=4, classes=7, input_shape=(32, 32, 3))
     assert tuple(model(np.zeros((0, 32, 32, 3), "float32"), training=False).shape) == (0, 7)
 
 
+@pytest.mark.heavy
 def test_no_frames_give_no_results():
     model = STAAVGG(width=4, input_shape=(3, 32, 32, 2), step_logits=True)
     assert tuple(model(np.zeros((0, 3, 32, 32, 2), "float32")).shape) == (0, 3, 10)

@@ -45,6 +45,7 @@ def test_the_loss_is_that_of_labels_and_teacher():
     assert float(without) == pytest.approx(float(by_labels), rel=1e-5)
 
 
+@pytest.mark.heavy
 def test_the_student_follows_and_the_teacher_stays():
     x, y = samples()
     model = Distiller(student(), teacher(), weight=1.0)
@@ -66,6 +67,7 @@ def test_what_does_not_fit_is_refused():
         Distiller(student(), teacher(), weight=1.5)
 
 
+@pytest.mark.heavy
 def test_a_run_with_a_teacher(tmp_path):
     teacher().save(tmp_path / "teacher.keras")
     path = recipe_of(pictures(tmp_path / "colors"))

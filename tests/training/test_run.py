@@ -19,6 +19,8 @@ from keras_staa import training, zoo
 from tests.real import ROOT
 from tests.training.support import CLASSES, pictures, recipe_of
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def recipe_path(tmp_path_factory):

@@ -168,6 +168,7 @@ def test_values_stay_between_0_and_1(name):
     assert outputs.min() >= -1e-6 and outputs.max() <= 1 + 1e-6
 
 
+@pytest.mark.heavy
 def test_strong_policy_uses_every_operation():
     # Each operation leaves the picture changed in its own way, so that with one of them missing
     # or stuck the share of unchanged pictures would be another than 1 in 13.

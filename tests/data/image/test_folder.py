@@ -85,6 +85,7 @@ def test_the_order_follows_from_seed_and_epoch(folder):
     assert order(data.images(folder, batch_size=5, seed=4)) != first
 
 
+@pytest.mark.heavy
 def test_augmentation_follows_from_seed_epoch_and_batch(folder):
     plain = joined(data.images(folder, shuffle=False))[0]
 
@@ -107,6 +108,7 @@ def test_augmentation_follows_from_seed_epoch_and_batch(folder):
         assert any(np.allclose(flipped, p, atol=1e-6) for p in (picture, picture[:, ::-1]))
 
 
+@pytest.mark.heavy
 def test_several_workers_give_the_batches_of_one(folder):
     """`fit` asks several threads for batches; a layer's seeds are those of one batch at a time."""
     import concurrent.futures
