@@ -133,8 +133,8 @@ def test_kills_at_random_moments_change_nothing(recipe_path, run, tmp_path):
     while True:
         process = start(recipe_path, out)
         try:
-            # Most of the time goes into the start: kills fall after the first file of the run.
-            deadline = time.monotonic() + draw.uniform(1, 25)
+            # Longer each time, so that a slow machine comes to the end as well.
+            deadline = time.monotonic() + draw.uniform(2, 5 + kills)
             while process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.05)
         finally:
