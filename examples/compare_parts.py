@@ -24,7 +24,15 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 import training
-from compiled_epochs import accuracy_of, assign, lowered, padded, rates_of, state_of
+from compiled_epochs import (
+    accuracy_of,
+    assign,
+    epochs_parser,
+    lowered,
+    padded,
+    rates_of,
+    state_of,
+)
 
 import keras_staa
 
@@ -40,31 +48,18 @@ FIELDS = ["network", "seed", "accuracy", "seconds"]
 
 
 def arguments():
-    parser = training.parser(
+    parser = epochs_parser(
         __doc__.split("\n")[0],
         architecture="STAACompact",
         steps=4,
         epochs=20,
-        batch_size=512,
         learning_rate=0.4,
-        weight_decay=5e-4,
-        policy="mixed_bfloat16",
-        neuron={
-            "surrogate": {"class_name": "Triangular", "config": {"width": 2.0}},
-            "threshold": 0.5,
-        },
+        shift_rate=8.0,
+        mixed=0.0,
     )
     parser.add_argument("--npz", help="file of images and labels")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
-    parser.add_argument("--momentum", type=float, default=0.9)
-    parser.add_argument(
-        "--shift-rate",
-        type=float,
-        default=8.0,
-        help="factor of the learning rate of batch normalization's shifts",
-    )
     parser.add_argument("--table", action="store_true", help="print the results and exit")
-    parser.set_defaults(mixed=0.0)
     return parser.parse_args()
 
 

@@ -7,10 +7,26 @@ in the memory of the accelerator.
 import jax
 import jax.numpy as jnp
 import numpy as np
+import training
 
 import keras_staa
 
 PAD = 4
+
+
+def epochs_parser(description, **defaults):
+    """Return the arguments of every training by compiled epochs, with the defaults of this one."""
+    parser = training.parser(description, batch_size=512, weight_decay=5e-4)
+    parser.add_argument("--momentum", type=float, default=0.9)
+    parser.add_argument(
+        "--shift-rate",
+        type=float,
+        help="factor of the learning rate of batch normalization's shifts",
+    )
+    triangular = {"class_name": "Triangular", "config": {"width": 2.0}}
+    neuron = {"surrogate": triangular, "threshold": 0.5}
+    parser.set_defaults(policy="mixed_bfloat16", neuron=neuron, **defaults)
+    return parser
 
 
 def padded(images):

@@ -29,7 +29,15 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 import training
-from compiled_epochs import accuracy_of, assign, lowered, padded, rates_of, state_of
+from compiled_epochs import (
+    accuracy_of,
+    assign,
+    epochs_parser,
+    lowered,
+    padded,
+    rates_of,
+    state_of,
+)
 
 import keras_staa
 from keras_staa.models.transfer import transfer
@@ -43,18 +51,12 @@ def stage(value):
 
 
 def arguments():
-    parser = training.parser(
+    parser = epochs_parser(
         __doc__.split("\n")[0],
         architecture="STAAResNet19",
-        batch_size=512,
-        weight_decay=5e-4,
         augment="crop 4, flip, mixup",
-        policy="mixed_bfloat16",
         label_smoothing=0.0,
-        neuron={
-            "surrogate": {"class_name": "Triangular", "config": {"width": 2.0}},
-            "threshold": 0.5,
-        },
+        shift_rate=1.0,
     )
     training.image_arguments(parser)
     parser.add_argument(
@@ -76,13 +78,6 @@ def arguments():
     )
     parser.add_argument(
         "--mixed", type=float, default=0.0, help="fraction of images that mixup applies to"
-    )
-    parser.add_argument("--momentum", type=float, default=0.9)
-    parser.add_argument(
-        "--shift-rate",
-        type=float,
-        default=1.0,
-        help="factor of the learning rate of batch normalization's shifts",
     )
     parser.add_argument(
         "--timing",

@@ -3,7 +3,6 @@
 import argparse
 import json
 import pathlib
-import re
 import shlex
 import sys
 import tempfile
@@ -12,6 +11,7 @@ import keras
 import numpy as np
 
 import keras_staa
+from keras_staa.training.run import preset_name
 
 
 def parser(description, **defaults):
@@ -127,9 +127,7 @@ def publish(model, args, test, *, data_set, class_names, split, unit, **training
         "training": training,
         "history": _whole_history(args),
     }
-    kind = name.removeprefix("STAA").lower() + ("" if recorded["attention"] else "_lif")
-    title = f"{kind}_w{recorded['width']}_t{recorded['steps']}."
-    title += re.sub(r"\W", "_", data_set).lower()
+    title = preset_name(name, recorded, data_set)
     with tempfile.TemporaryDirectory() as folder:
         draft = keras_staa.zoo.save(network, pathlib.Path(folder) / title, **card)
         rounded = keras_staa.zoo.load(draft)

@@ -60,7 +60,7 @@ def network(recipe, sample_shape, classes):
         input_shape=tuple(sample_shape),
         classes=classes,
         classifier_activation=None,
-        step_logits=recipe.teacher is not None or of_steps(recipe),
+        step_logits=step_logits(recipe),
         weights=recipe.network.weights,
         **_tuples(recipe.network.arguments()),
     )
@@ -85,13 +85,12 @@ def with_teacher(recipe, model):
 
 def metric(recipe):
     """Return the metric that `fit` shows."""
-    steps = recipe.teacher is not None or of_steps(recipe)
-    return metrics.step_accuracy if steps else "accuracy"
+    return metrics.step_accuracy if step_logits(recipe) else "accuracy"
 
 
-def of_steps(recipe):
-    """Whether the loss is of the logits of each step."""
-    return issubclass(find_class("loss", recipe.loss.class_name), TET)
+def step_logits(recipe):
+    """Whether the training needs the logits of each step."""
+    return recipe.teacher is not None or issubclass(find_class("loss", recipe.loss.class_name), TET)
 
 
 def loss(recipe):

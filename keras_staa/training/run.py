@@ -159,7 +159,7 @@ def _finish(recipe, folder, model, names, places):
         "accuracy": card["accuracy"]["value"] if "accuracy" in card else None,
         "epochs": recipe.training.epochs,
     }
-    run_folder.write(folder / run_folder.RESULT, json.dumps(result, indent=2) + "\n")
+    run_folder.write_json(folder / run_folder.RESULT, result)
     _LOG.info("Accuracy: %s", result["accuracy"])
     return result
 

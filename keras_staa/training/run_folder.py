@@ -1,6 +1,8 @@
 """The folder of a run: what it holds, and whether a run may go there."""
 
 import csv
+import importlib
+import io
 import json
 import os
 import pathlib
@@ -10,6 +12,7 @@ import tomllib
 import keras
 
 import keras_staa
+from keras_staa import h5_files
 from keras_staa.training.recipe import dump
 
 RECIPE, ENVIRONMENT, RESULT = "recipe.toml", "environment.json", "result.json"
@@ -46,31 +49,28 @@ def prepare(folder, recipe):
             f"other files"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / ENVIRONMENT, json.dumps(environment(), indent=2) + "\n")
-    write(path, dump(recipe))
+    write_json(folder / ENVIRONMENT, environment())
+    h5_files.write(path, dump(recipe).encode())
     return folder
 
 
 def environment():
     """Return the versions and the machine that a result depends on, as a dictionary."""
-    names = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
-    module = __import__(names[keras.backend.backend()])
+    backend = keras.backend.backend()
     return {
         "keras_staa": keras_staa.__version__,
         "keras": keras.__version__,
-        "backend": keras.backend.backend(),
-        keras.backend.backend(): module.__version__,
+        "backend": backend,
+        backend: importlib.import_module(backend).__version__,
         "python": platform.python_version(),
         "machine": platform.platform(),
         "cores": os.cpu_count(),
     }
 
 
-def write(path, text):
-    """Write a text file under a temporary name, then give it its own."""
-    draft = path.with_name(f"{path.name}.draft")
-    draft.write_text(text, "utf-8")
-    draft.replace(path)
+def write_json(path, content):
+    """Write a JSON file, whole or not at all."""
+    h5_files.write(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def keep_epochs(folder, count):
@@ -83,7 +83,7 @@ def keep_epochs(folder, count):
     kept = [row for row in rows[1:] if len(row) == len(rows[0]) and int(row[0]) < count]
     if len(kept) + 1 < len(rows) or not rows:
         lines = [",".join(row) for row in [*rows[:1], *kept]]
-        write(path, "\n".join(lines) + "\n")
+        h5_files.write(path, ("\n".join(lines) + "\n").encode())
 
 
 def draw_curves(folder):
@@ -107,9 +107,9 @@ def draw_curves(folder):
                 axes.plot(epochs, [float(row[name]) for row in known], label=name)
         axes.set_xlabel("epoch")
         axes.legend()
-    draft = folder / f"{CURVES}.draft"
-    figure.savefig(draft, format="png")
-    draft.replace(folder / CURVES)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    h5_files.write(folder / CURVES, picture.getbuffer())
     return True
 
 

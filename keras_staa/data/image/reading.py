@@ -56,7 +56,7 @@ def images(
             `keras_staa.data.image.augment.pipeline`), a Keras layer, or a list of these.
             `keras.layers.MixUp` and `CutMix` mix the labels too, and need `one_hot=True`.
         shuffle: boolean. By default True where `split` starts with `"train"`.
-        seed: integer, of the order and the augmenting.
+        seed: integer, of the order and the augmentation.
         one_hot: boolean. If True, labels are one-hot floats, as label smoothing needs them.
         download: boolean. If True, a data set that is not in `data_dir` is downloaded and prepared
             there; otherwise it is an error.
