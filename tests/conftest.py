@@ -5,6 +5,7 @@ import collections
 import os
 import shutil
 import tempfile
+import zlib
 
 import pytest
 
@@ -22,7 +23,7 @@ import keras
 # none of a test that is marked as heavy. In a full run each of them runs half of the cases, so that
 # a case runs on PyTorch and on one that compiles. With `--every-case` they run all.
 ONCE = "torch"
-QUICK, FULL = 6, 2
+QUICK = 6
 FIRST = {"tensorflow": 0, "jax": 1}
 # The networks that take longest to compile, which the others stand for in a quick run.
 LARGE = "STAAResNet"
@@ -33,6 +34,12 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
+    _choose(config, items)
+    # The longest begin first, so that no process is left with them at the end.
+    items.sort(key=lambda item: not item.get_closest_marker("slow"))
+
+
+def _choose(config, items):
     backend = keras.backend.backend()
     if backend == ONCE:
         return
@@ -47,7 +54,7 @@ def pytest_collection_modifyitems(config, items):
         light = [i for i in items if not any(map(i.get_closest_marker, ("slow", "heavy")))]
         kept = part_of_cases(light, QUICK, FIRST[backend], LARGE)
     else:
-        kept = part_of_cases(items, FULL, FIRST[backend])
+        kept = share_of_cases(items, FIRST[backend])
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
 
@@ -63,3 +70,15 @@ def part_of_cases(items, size, first, without=None):
         count = -(-len(found) // size)
         kept.update(found[(first + i * len(found) // count) % len(found)] for i in range(count))
     return [item for item in items if item in kept]
+
+
+def share_of_cases(items, first):
+    """Those of all cases that one of the backends runs which share them."""
+    seen, kept = collections.Counter(), []
+    for item in items:
+        test = item.nodeid.split("[")[0]
+        # The cases of a test take turns. Which backend begins differs between tests.
+        if (zlib.crc32(test.encode()) + seen[test]) % len(FIRST) == first:
+            kept.append(item)
+        seen[test] += 1
+    return kept

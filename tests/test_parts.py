@@ -14,17 +14,26 @@ class Item:
     nodeid: str
 
 
-@pytest.mark.parametrize("size", [conftest.FULL, conftest.QUICK])
-def test_every_test_has_a_case_and_none_runs_twice_where_there_are_enough(size):
+def test_every_test_has_a_case_in_a_quick_run():
     for count in range(1, 40):
         items = [Item(f"tests/a.py::test[{i}]") for i in range(count)]
-        kept = [
-            [item.nodeid for item in conftest.part_of_cases(items, size, first)]
-            for first in conftest.FIRST.values()
-        ]
-        assert all(len(part) == -(-count // size) for part in kept)
-        if size == conftest.FULL:
-            assert set(kept[0]) | set(kept[1]) == {item.nodeid for item in items}
+        for first in conftest.FIRST.values():
+            kept = conftest.part_of_cases(items, conftest.QUICK, first)
+            assert len(kept) == -(-count // conftest.QUICK) and set(kept) <= set(items)
+
+
+def test_every_case_has_one_backend_in_a_full_run():
+    items = [Item(f"tests/a.py::test_{n}[{i}]") for n in range(40) for i in range(n)]
+    items += [Item(f"tests/b.py::test_{n}") for n in range(40)]
+    kept = [conftest.share_of_cases(items, first) for first in conftest.FIRST.values()]
+    assert sorted(item.nodeid for part in kept for item in part) == sorted(
+        item.nodeid for item in items
+    )
+    for part in kept:
+        names = {item.nodeid.split("[")[0] for item in part}
+        # Cases of a test take turns, and tests of one case do so as well.
+        assert {f"tests/a.py::test_{n}" for n in range(2, 40)} <= names
+        assert 10 <= sum(name.startswith("tests/b.py") for name in names) <= 30
 
 
 def test_large_networks_are_left_out_where_others_stand_for_them():
