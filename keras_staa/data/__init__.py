@@ -17,6 +17,7 @@ from keras_staa.data.frame.layers import (
 from keras_staa.data.frame.reading import events
 from keras_staa.data.image.augment import Cutout, RandomChoice, random_crop
 from keras_staa.data.image.reading import class_names, images
+from keras_staa.data.image.resized_crop import RandomResizedCrop
 
 __all__ = [
     "Cutout",
@@ -26,6 +27,7 @@ __all__ = [
     "FrameRoll",
     "FrameRotation",
     "RandomChoice",
+    "RandomResizedCrop",
     "TimeShift",
     "arrays",
     "class_names",

@@ -64,28 +64,47 @@ def select(source, split):
     Raises:
         ValueError: if there is no such split, or it leaves a class without a sample.
     """
-    match = _SPLIT.fullmatch(split) if isinstance(split, str) else None
-    if not match or match[1] not in (*source.splits, "all"):
-        allowed = f"one of {list(dict.fromkeys([*source.splits, 'all']))}"
-        hint = ""
-        if match and match[1] in NAMES_OF_SPLITS:
-            hint = " (divide it yourself, as in 'all[:90%]' and 'all[90%:]')"
-        raise ValueError(
-            f"`split` must be {allowed} of {source.name}, with or without a slice of each class "
-            f"as in 'train[:90%]'{hint}. Received: split={split!r}"
-        )
-    samples = source.all() if match[1] == "all" else source.splits[match[1]]
+    allowed = list(dict.fromkeys([*source.splits, "all"]))
+    chosen, part = part_of(split, allowed, source.name, of_each=" of each class")
+    samples = source.all() if chosen == "all" else source.splits[chosen]
     classes = [[r for r in samples if r.label == k] for k in range(len(source.classes))]
     selected = []
     for name, members in zip(source.classes, classes, strict=True):
-        part = members[_place(match[2], len(members), 0) : _place(match[3], len(members), None)]
-        if members and not part:
+        taken = members[part(len(members))]
+        if members and not taken:
             raise ValueError(
                 f"`split` must leave {source.what} of each class. Received: split={split!r}, with "
                 f"{len(members)} {source.what} of the class {name!r} in {source.name}"
             )
-        selected += part
+        selected += taken
     return selected
+
+
+def part_of(split, allowed, where, of_each=""):
+    """Return the name of a split, and which part of it is asked for.
+
+    Args:
+        split: string: a name, or a slice as in `"train[:90%]"`.
+        allowed: list of the names that there are.
+        where: string or path, the data set in errors.
+        of_each: string, what a slice is of.
+
+    Returns:
+        The name, and a function from a number of samples to a `slice`.
+
+    Raises:
+        ValueError: if there is no such split.
+    """
+    match = _SPLIT.fullmatch(split) if isinstance(split, str) else None
+    if not match or match[1] not in allowed:
+        hint = ""
+        if match and match[1] in NAMES_OF_SPLITS and "all" in allowed:
+            hint = " (divide it yourself, as in 'all[:90%]' and 'all[90%:]')"
+        raise ValueError(
+            f"`split` must be one of {allowed} of {where}, with or without a slice{of_each} "
+            f"as in 'train[:90%]'{hint}. Received: split={split!r}"
+        )
+    return match[1], lambda count: slice(_place(match[2], count, 0), _place(match[3], count, None))
 
 
 def _place(text, count, default):

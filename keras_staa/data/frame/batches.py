@@ -79,7 +79,7 @@ class Frames(EpochBatches):
             frames = frames.astype("float32")
             frames /= frames.max((1, 2, 3, 4), keepdims=True)
         if self.augment:
-            draws = (self.seed, self._epoch, 1 + index)
+            draws = self.draws_of(self._epoch, index)
             frames, labels = apply(self.augment, frames, labels, draws)
         return frames.astype("float32", copy=False), labels
 

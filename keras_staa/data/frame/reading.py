@@ -37,6 +37,7 @@ def events(
     workers=1,
     use_multiprocessing=False,
     max_queue_size=10,
+    shard=None,
 ):
     """Read recordings of event cameras as batches of frames that `fit` takes on every backend.
 
@@ -107,6 +108,7 @@ def events(
         workers: positive integer, of `keras.utils.PyDataset`.
         use_multiprocessing: boolean, of `keras.utils.PyDataset`.
         max_queue_size: positive integer, of `keras.utils.PyDataset`.
+        shard: None, or (index, count) to read this part of each batch in one of several processes.
 
     Returns:
         A `Frames`.
@@ -141,6 +143,7 @@ def events(
         "workers": checks.positive_int("workers", workers),
         "use_multiprocessing": checks.boolean("use_multiprocessing", use_multiprocessing),
         "max_queue_size": checks.positive_int("max_queue_size", max_queue_size),
+        "shard": shard,
     }
     layers_for = standardize(augment, one_hot, use_multiprocessing)
 

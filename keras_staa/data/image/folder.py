@@ -2,15 +2,13 @@
 
 import concurrent.futures
 import os
-import threading
+import warnings
 
-import keras
 import numpy as np
 
-from keras_staa import _keras
-from keras_staa.data.batches import MEMORY, EpochBatches
+from keras_staa.data.batches import MEMORY
 from keras_staa.data.folders import find_folders
-from keras_staa.data.image import augmenting
+from keras_staa.data.image.batches import Images
 from keras_staa.data.listing import select
 from keras_staa.pictures import SUFFIXES, pillow, read_picture
 
@@ -22,7 +20,9 @@ def find_pictures(folder):
     return find_folders(folder, SUFFIXES, "pictures")
 
 
-def read_folder(folder, split, *, size, layers_for, one_hot, **batches):
+def read_folder(
+    folder, split, *, size, layers_for, one_hot, crop=False, skip_damaged=False, **batches
+):
     """Read the pictures of a split as batches.
 
     Args:
@@ -32,65 +32,68 @@ def read_folder(folder, split, *, size, layers_for, one_hot, **batches):
         size: None or (height, width).
         layers_for: function from the shape of a picture to the list of augmentation layers.
         one_hot: boolean.
-        **batches: `batch_size`, `shuffle`, `seed` and `drop_remainder`.
+        crop: boolean, whether a part of the aspect ratio of `size` is resized, and not the whole.
+        skip_damaged: boolean, whether pictures that cannot be read are left out.
+        **batches: `batch_size`, `shuffle`, `seed`, `drop_remainder` and `workers`.
 
     Returns:
-        `Pictures`.
+        `Images`.
     """
     pillow()
     source = find_pictures(folder)
     entries = select(source, split)
+    if skip_damaged:
+        entries = _whole(entries)
     size = size or _common_size(entries)
-    return Pictures(source.classes, entries, size, layers_for((*size, _CHANNELS)), one_hot, batches)
+    return Images(
+        _Reader([entry.address for entry in entries], size, crop),
+        [entry.label for entry in entries],
+        source.classes,
+        layers_for((*size, _CHANNELS)),
+        one_hot,
+        **batches,
+    )
 
 
-class Pictures(EpochBatches):
-    """Batches of pictures: float32 (batch, height, width, 3) in [0, 1], and labels.
+class _Reader:
+    """Pictures by their places: kept in memory, or read each time."""
 
-    Made by `keras_staa.data.images` of a folder.
+    def __init__(self, paths, size, crop):
+        self._paths, self._size, self._crop = paths, size, crop
+        small = len(paths) * size[0] * size[1] * _CHANNELS <= MEMORY
+        self._kept = self._read(range(len(paths))) if small else None
 
-    Attributes:
-        classes: list of strings, in the order of the labels.
-    """
-
-    def __init__(self, classes, entries, size, layers, one_hot, batches):
-        super().__init__(len(entries), **batches)
-        self.classes = classes
-        self._paths = [entry.address for entry in entries]
-        self._labels = np.array([entry.label for entry in entries], "int32")
-        self._size, self._layers, self._one_hot = size, layers, one_hot
-        # The layers' seeds are those of one batch at a time.
-        self._drawing = threading.Lock()
-        small = len(entries) * size[0] * size[1] * _CHANNELS <= MEMORY
-        self._kept = self._read(range(len(entries))) if small else None
-
-    def __getitem__(self, index):
-        # Read first: another thread may start the next pass.
-        epoch, places = self._epoch, self.places(index)
-        pictures = self._read(places) if self._kept is None else self._kept[places]
-        images = pictures.astype("float32") / np.float32(255)
-        labels = self._labels[places]
-        if self._one_hot:
-            labels = np.eye(len(self.classes), dtype="float32")[labels]
-        if self._layers:
-            images, labels = self._augmented(images, labels, (self.seed, epoch, 1 + index))
-        return images, labels
-
-    def _augmented(self, images, labels, seeds):
-        images, stream = keras.ops.convert_to_tensor(images), np.random.default_rng(seeds)
-
-        def give():
-            return keras.ops.convert_to_tensor(stream.integers(2**31, size=2, dtype="uint32"))
-
-        with self._drawing, _keras.draw_from(self._layers, give):
-            images, labels = augmenting.apply(self._layers, images, labels)
-        images = keras.ops.convert_to_numpy(images).astype("float32")
-        return images, keras.ops.convert_to_numpy(labels)
+    def __call__(self, places):
+        return self._read(places) if self._kept is None else self._kept[places]
 
     def _read(self, places):
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            read = pool.map(lambda place: _array(self._paths[place], self._size), places)
-            return np.stack(list(read))
+            paths = [self._paths[place] for place in places]
+            return np.stack(list(pool.map(lambda p: _array(p, self._size, self._crop), paths)))
+
+
+def _whole(entries):
+    """Return the pictures that can be read. A warning names the others."""
+
+    def fault(entry):
+        try:
+            read_picture(entry.address, "RGB")
+        except ValueError as error:
+            return f"{entry.address} {error}"
+        return None
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        faults = list(pool.map(fault, entries))
+    if found := [text for text in faults if text]:
+        more = f", and {len(found) - 20} more" if len(found) > 20 else ""
+        warnings.warn(
+            f"{len(found)} of {len(entries)} pictures are left out: {'; '.join(found[:20])}{more}",
+            stacklevel=4,
+        )
+    whole = [entry for entry, text in zip(entries, faults, strict=True) if text is None]
+    if not whole:
+        raise ValueError("`source` must hold pictures that can be read. Received: none")
+    return whole
 
 
 def _common_size(entries):
@@ -118,15 +121,25 @@ def _size(path):
     return (width, height) if turned else (height, width)
 
 
-def _array(path, size):
+def _array(path, size, crop):
     Image, _ = pillow()
     try:
         picture = read_picture(path, "RGB")
     except ValueError as error:
         raise _error(path, error) from error
+    if crop:
+        picture = picture.crop(_central(*picture.size, *size))
     if picture.size != (size[1], size[0]):
         picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.asarray(picture)
+
+
+def _central(width, height, rows, columns):
+    """Return the box of the largest central part with the aspect ratio of rows and columns."""
+    part_height = min(height, max(width * rows // columns, 1))
+    part_width = min(width, max(height * columns // rows, 1))
+    left, top = (width - part_width) // 2, (height - part_height) // 2
+    return left, top, left + part_width, top + part_height
 
 
 def _error(path, reason):

@@ -4,7 +4,7 @@
 _NO_GLOBAL_SEED = 87654321
 
 
-def passes(tf, read, seed, batches):
+def passes(tf, read, seed, batches, shard):
     """Batches that follow from the seed, the number of the pass and their place in it.
 
     A `tf.data.Dataset` that shuffles does not tell how many passes there were, so a resumed run
@@ -16,12 +16,14 @@ def passes(tf, read, seed, batches):
             scalars as the seeds of its shuffling.
         seed: integer.
         batches: integer, how many there are.
+        shard: (index, count): of each batch this is the part of one of several processes.
 
     Returns:
         The data set of `(batch, draw)`, `draw` an int64 scalar that follows from seed, pass and
         place, and the function `set_epoch(epoch)`, after which the next pass is that of the epoch.
     """
     # What tf.data runs is on the CPU, and so must be what it reads.
+    part, parts = shard
     with tf.device("CPU:0"):
         following = tf.Variable(0, dtype="int64", trainable=False)
 
@@ -35,7 +37,7 @@ def passes(tf, read, seed, batches):
         tf.compat.v1.get_default_graph().seed = _NO_GLOBAL_SEED
         order, files, each = tf.unstack(drawn(seed, number, shape=(3,)))
         batches = read(order, files).enumerate()
-        return batches.map(lambda place, batch: (batch, drawn(each, place)))
+        return batches.map(lambda place, batch: (batch, drawn(each, place * parts + part)))
 
     def set_epoch(epoch):
         following.assign(epoch)

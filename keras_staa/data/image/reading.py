@@ -3,8 +3,8 @@
 import itertools
 
 from keras_staa import _keras, checks
-from keras_staa.data.batches import MEMORY
-from keras_staa.data.image import augmenting, sources
+from keras_staa.data.batches import MEMORY, check_shard
+from keras_staa.data.image import arrays, augmenting, sources
 from keras_staa.data.image.folder import find_pictures, read_folder
 from keras_staa.data.image.passes import passes
 
@@ -22,31 +22,38 @@ def images(
     one_hot=False,
     download=True,
     drop_remainder=False,
+    crop_to_aspect_ratio=False,
+    skip_damaged=False,
+    workers=1,
+    shard=None,
 ):
     """Read an image classification data set as batches that `fit` takes on every backend.
 
-    It reads folders of pictures, with Pillow and without TensorFlow, and data sets of TensorFlow
-    Datasets with images and class labels. A data set that is prepared in `data_dir` needs no
-    network connection. A data set that takes less than 1 GiB decoded is decoded once and kept in
-    memory. Augmentation runs on batches of images in [0, 1], with its own random numbers for each
-    image.
+    It reads folders of pictures, with Pillow, and files of NumPy arrays, both without TensorFlow,
+    and data sets of TensorFlow Datasets with images and class labels. A data set that is prepared
+    in `data_dir` needs no network connection. A data set that takes less than 1 GiB decoded is
+    decoded once and kept in memory. Augmentation runs on batches of images in [0, 1], with its own
+    random numbers for each image.
 
     The same arguments give the same batches with the same augmentation, in the same order. Each
     pass over the data differs from the one before. The order of a pass and the random numbers of
     the augmentation depend on `seed`, the number of the pass and the position of the batch, and not
-    on the seeds of the layers. For a folder, the order is the same on every backend, but the random
-    numbers are not.
+    on the seeds of the layers. For a folder or a file, the order is the same on every backend, but
+    the random numbers are not.
 
     Args:
         source: one of
             - the path of a folder of pictures, with one folder per class (`photos/cat/1.jpg`), or
               with folders of splits that hold those of the classes (`photos/train/cat/1.jpg`);
+            - the path of an `.npz` file with the arrays `x_train`, `y_train`, `x_test`, `y_test`:
+              uint8 images (N, H, W, C) and integer labels, and optionally `class_names`;
             - the name of a data set of TensorFlow Datasets (`"cifar10"`, `"cifar100"`, `"mnist"`,
               ..., with a configuration or version as in `"cifar10:3.0.2"`). If a folder has this
               name too, there is a warning: the folder is not read. Write `"./cifar10"` for it;
             - a `tfds.core.DatasetBuilder`.
         split: string, which part to read, with slices as in `"train[:90%]"`. A folder without
-            splits has the split `"train"`. A slice of a folder takes that part of each class.
+            splits has the split `"train"`. A slice of a folder takes that part of each class, other
+            slices that part of all samples in their order.
         data_dir: optional path of the folder with prepared data sets (such as
             `data_dir/cifar10/3.0.2`), by default that of TensorFlow Datasets.
         batch_size: positive integer.
@@ -61,13 +68,21 @@ def images(
         download: boolean. If True, a data set that is not in `data_dir` is downloaded and prepared
             there; otherwise it is an error.
         drop_remainder: boolean. If True, a last partial batch is left out.
+        crop_to_aspect_ratio: boolean. If True, an image is resized without distortion: its largest
+            central part of the aspect ratio of `size` is taken. Otherwise the whole is distorted.
+        skip_damaged: boolean. If True, pictures of a folder that cannot be read are left out, with
+            a warning that names them. All are decoded once for this at the start.
+        workers: positive integer, of `keras.utils.PyDataset`. For a folder that does not fit into
+            memory, more than 1 read batches ahead while the network trains.
+        shard: None, or (index, count) to read this part of each batch in one of several processes.
 
     Returns:
-        A `tf.data.Dataset`, or for a folder a `keras.utils.PyDataset` with an attribute `classes`,
-        the names of the classes. Its elements are float32 images `(batch, height, width, channels)`
-        in [0, 1] and int32 labels `(batch,)`, or float32 labels `(batch, classes)` if `one_hot`.
-        Its method `set_epoch(epoch)` makes the next pass that of an epoch, counted from 0, also in
-        data sets derived from it. `keras_staa.callbacks.Checkpoint` calls it.
+        A `tf.data.Dataset`, or for a folder or a file a `keras.utils.PyDataset` with an attribute
+        `classes`, the names of the classes. Its elements are float32 images
+        `(batch, height, width, channels)` in [0, 1] and int32 labels `(batch,)`, or float32 labels
+        `(batch, classes)` if `one_hot`. Its method `set_epoch(epoch)` makes the next pass that of
+        an epoch, counted from 0, also in data sets derived from it.
+        `keras_staa.callbacks.Checkpoint` calls it.
 
     Raises:
         ImportError: if TensorFlow or TensorFlow Datasets is not installed, or Pillow for a folder.
@@ -87,9 +102,15 @@ def images(
     checks.positive_int("batch_size", batch_size)
     shuffle = split.startswith("train") if shuffle is None else checks.boolean("shuffle", shuffle)
     size = checks.pair("size", size)
-    if (folder := sources.folder_of(source, data_dir)) is not None:
-        return read_folder(
-            folder,
+    crop = checks.boolean("crop_to_aspect_ratio", crop_to_aspect_ratio)
+    checks.boolean("skip_damaged", skip_damaged)
+    part, parts = check_shard(shard, batch_size, drop_remainder)
+    file = arrays.file_of(source)
+    folder = None if file else sources.folder_of(source, data_dir)
+    if file or folder:
+        read = arrays.read_file if file else read_folder
+        return read(
+            file or folder,
             split,
             size=size,
             layers_for=lambda shape: _augmentation(augment, shape, one_hot),
@@ -98,6 +119,9 @@ def images(
             shuffle=shuffle,
             seed=checks.non_negative_int("seed", seed),
             drop_remainder=checks.boolean("drop_remainder", drop_remainder),
+            workers=checks.positive_int("workers", workers),
+            shard=shard,
+            **({} if file else {"crop": crop, "skip_damaged": skip_damaged}),
         )
     tf, tfds = sources.import_libraries()
     builder = sources.prepare(tfds, source, data_dir, download)
@@ -128,7 +152,7 @@ def images(
             ),
         )
         if size:
-            dataset = dataset.map(_resizer(tf, size), num_parallel_calls=tf.data.AUTOTUNE)
+            dataset = dataset.map(_resizer(tf, size, crop), num_parallel_calls=tf.data.AUTOTUNE)
         return dataset
 
     kept = decoded().cache() if small else None
@@ -140,10 +164,12 @@ def images(
             # a first batch alone would not complete the cache.
             buffer = min(count + 1, max(MEMORY // memory_each, batch_size))
             dataset = dataset.shuffle(buffer, order, reshuffle_each_iteration=False)
-        return dataset.batch(batch_size, drop_remainder=drop_remainder)
+        if parts > 1:
+            dataset = dataset.shard(parts, part)
+        return dataset.batch(batch_size // parts, drop_remainder=drop_remainder).take(number)
 
     number = count // batch_size if drop_remainder else -(-count // batch_size)
-    dataset, set_epoch = passes(tf, batches, seed, number)
+    dataset, set_epoch = passes(tf, batches, seed, number, (part, parts))
     scale = _scaler(tf, split, label.num_classes if one_hot else None)
     augmented = _augmenter(tf, layers)
     dataset = dataset.map(
@@ -174,6 +200,8 @@ def class_names(source, data_dir=None):
     keras_staa.data.class_names("cifar10")[3]  # "cat"
     ```
     """
+    if (file := arrays.file_of(source)) is not None:
+        return arrays.find_classes(file)
     if (folder := sources.folder_of(source, data_dir)) is not None:
         return find_pictures(folder).classes
     _, tfds = sources.import_libraries()
@@ -191,8 +219,15 @@ def _augmentation(augment, image_shape, one_hot):
     return layers
 
 
-def _resizer(tf, size):
+def _resizer(tf, size, crop):
     def resize(image, label):
+        if crop:
+            height, width = tf.unstack(tf.shape(image)[:2])
+            # Whole pixels, as Pillow's crop of a folder of pictures.
+            rows = tf.minimum(height, tf.maximum(width * size[0] // size[1], 1))
+            columns = tf.minimum(width, tf.maximum(height * size[1] // size[0], 1))
+            top, left = (height - rows) // 2, (width - columns) // 2
+            image = image[top : top + rows, left : left + columns]
         resized = tf.image.resize(image, size, antialias=True)
         return tf.saturate_cast(tf.round(resized), image.dtype), label
 

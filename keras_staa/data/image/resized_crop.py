@@ -1,0 +1,112 @@
+"""A random part of each image at a fixed size, the augmentation of ImageNet."""
+
+import math
+
+import keras
+
+from keras_staa import _keras, checks
+
+
+@keras.saving.register_keras_serializable("keras_staa")
+class RandomResizedCrop(_keras.DataLayer):
+    """Crops a random part of each image and resizes it.
+
+    The area of the part is uniform in `scale`, as a fraction of the image, and the logarithm of its
+    aspect ratio is uniform in that of `ratio`. A side that would be longer than the image's is cut
+    to it. Each image of a batch gets its own part. Values are interpolated bilinearly. In
+    inference it is the central part of the given size.
+
+    Args:
+        height: positive integer, of the output.
+        width: positive integer, of the output.
+        scale: two numbers, `0 < low <= high <= 1`.
+        ratio: two positive numbers, `low <= high`: width over height.
+        seed: optional integer.
+
+    Input shape: `(batch, H, W, channels)` or `(H, W, channels)`, `H >= height`, `W >= width`.
+
+    Output shape: `(batch, height, width, channels)` or `(height, width, channels)`.
+
+    Example:
+
+    >>> layer = RandomResizedCrop(224, 224)
+    >>> tuple(layer(np.ones((2, 256, 256, 3)), training=True).shape)
+    (2, 224, 224, 3)
+
+    Reference:
+        Szegedy et al., 2015, https://arxiv.org/abs/1409.4842
+    """
+
+    def __init__(self, height, width, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3), seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.height = checks.positive_int("height", height)
+        self.width = checks.positive_int("width", width)
+        self.scale = _range("scale", scale, most=1.0)
+        self.ratio = _range("ratio", ratio, most=math.inf)
+        self.seed = seed
+        self.generator = keras.random.SeedGenerator(seed)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-3], self.height, self.width, input_shape[-1])
+
+    def call(self, images, training=True):
+        images = self.backend.cast(images, self.compute_dtype)
+        shape = self.backend.shape(images)
+        sides = shape[-3:-1]
+        if len(shape) not in (3, 4) or any(
+            isinstance(have, int) and have < wanted
+            for have, wanted in zip(sides, (self.height, self.width), strict=True)
+        ):
+            raise ValueError(
+                f"Input of layer '{self.name}' must have the shape (batch, height, width, "
+                f"channels), at least {self.height} x {self.width}. Received: shape={tuple(shape)}"
+            )
+        if not training:
+            top, left = (sides[0] - self.height) // 2, (sides[1] - self.width) // 2
+            return images[..., top : top + self.height, left : left + self.width, :]
+        single = len(shape) == 3
+        batch = images[None] if single else images
+        count = 1 if single else shape[0]
+        moved = self.backend.image.affine_transform(
+            batch,
+            self._transforms(count, *sides),
+            interpolation="bilinear",
+            fill_mode="nearest",
+            data_format="channels_last",
+        )[:, : self.height, : self.width]
+        return moved[0] if single else moved
+
+    def _transforms(self, count, height, width):
+        """Return the eight coefficients of each image, from places of the output to the input."""
+        numpy, random = self.backend.numpy, self.backend.random
+        seed = _keras.seed_of(self)
+        height = self.backend.cast(height, "float32")
+        width = self.backend.cast(width, "float32")
+
+        def uniform(low, high):
+            return random.uniform((count,), low, high, dtype="float32", seed=seed)
+
+        area = height * width * uniform(*self.scale)
+        root = numpy.exp(uniform(*map(math.log, self.ratio)) / 2)
+        rows = numpy.minimum(numpy.sqrt(area) / root, height)
+        columns = numpy.minimum(numpy.sqrt(area) * root, width)
+        top = (height - rows) * uniform(0.0, 1.0)
+        left = (width - columns) * uniform(0.0, 1.0)
+        # The centre of a pixel of the output is that of its part of the crop.
+        x, y = columns / self.width, rows / self.height
+        zero = numpy.zeros_like(x)
+        coefficients = [x, zero, left + x / 2 - 0.5, zero, y, top + y / 2 - 0.5, zero, zero]
+        return numpy.stack(coefficients, axis=1)
+
+    def get_config(self):
+        config = {"height": self.height, "width": self.width, "scale": self.scale}
+        return {**super().get_config(), **config, "ratio": self.ratio, "seed": self.seed}
+
+
+def _range(name, value, most):
+    good = isinstance(value, (tuple, list)) and len(value) == 2
+    if not good or not 0 < checks.positive(name, value[0]) <= value[1] <= most:
+        raise ValueError(
+            f"`{name}` must be two numbers, 0 < low <= high <= {most}. Received: {name}={value!r}"
+        )
+    return tuple(map(float, value))

@@ -1,0 +1,89 @@
+"""RandomResizedCrop against bilinear interpolation in NumPy and Pillow."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_staa.data import RandomResizedCrop
+
+
+def ramp(count, height, width):
+    """Images whose two channels are the coordinates of each pixel's centre."""
+    rows, columns = np.meshgrid(np.arange(height) + 0.5, np.arange(width) + 0.5, indexing="ij")
+    image = np.stack([rows, columns], axis=-1).astype("float32")
+    return np.broadcast_to(image, (count, height, width, 2)).copy()
+
+
+def parts(layer, images):
+    """Return what the layer shows of each ramp: top, left, height and width."""
+    shown = keras.ops.convert_to_numpy(layer(images, training=True))
+    rows, columns = shown[:, 1:-1, 1:-1, 0], shown[:, 1:-1, 1:-1, 1]
+    # A linear image stays one under a change of size.
+    steps = np.diff(rows, axis=1), np.diff(columns, axis=2)
+    for step in steps:
+        assert np.ptp(step.reshape(len(images), -1), axis=1).max() < 1e-3
+    y, x = steps[0][:, 0, 0], steps[1][:, 0, 0]
+    top, left = rows[:, 0, 0] - 1.5 * y, columns[:, 0, 0] - 1.5 * x
+    return top, left, y * layer.height, x * layer.width
+
+
+def test_area_aspect_and_place_are_drawn_for_each_image():
+    height, width = 60, 80
+    layer = RandomResizedCrop(20, 24, scale=(0.1, 0.5), ratio=(0.8, 1.25), seed=1)
+    top, left, rows, columns = parts(layer, ramp(400, height, width))
+    area, ratio = rows * columns / (height * width), columns / rows
+    assert 0.0999 < area.min() < 0.12 and 0.48 < area.max() < 0.5001
+    assert area.mean() == pytest.approx(0.3, abs=0.02)
+    assert 0.7999 < ratio.min() < 0.83 and 1.2 < ratio.max() < 1.2501
+    assert np.log(ratio).mean() == pytest.approx(0, abs=0.02)
+    for start, side, whole in ((top, rows, height), (left, columns, width)):
+        place = start / (whole - side)
+        assert -1e-3 < place.min() < 0.02 and 0.98 < place.max() < 1.001
+        assert place.mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_the_whole_image_is_resized_bilinearly():
+    rng = np.random.default_rng(0)
+    image = rng.random((12, 12)).astype("float32")
+    layer = RandomResizedCrop(12, 8, scale=(1.0, 1.0), ratio=(1.0, 1.0), seed=1)
+    ours = keras.ops.convert_to_numpy(layer(image[None, :, :, None], training=True))[0, ..., 0]
+    assert ours.shape == (12, 8)
+    x = (np.arange(8) + 0.5) * 12 / 8 - 0.5
+    low = np.floor(x).astype(int)
+    expected = image[:, low] * (1 - (x - low)) + image[:, np.minimum(low + 1, 11)] * (x - low)
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
+def test_inference_is_the_central_part():
+    images = np.random.default_rng(0).random((2, 9, 10, 3)).astype("float32")
+    shown = RandomResizedCrop(4, 6)(images, training=False)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(shown), images[:, 2:6, 2:8])
+    single = RandomResizedCrop(4, 6, seed=1)(images[0], training=True)
+    assert tuple(single.shape) == (4, 6, 3)
+
+
+def test_a_configuration_makes_the_same():
+    layer = RandomResizedCrop(4, 6, scale=(0.2, 0.9), seed=1)
+    again = keras.layers.deserialize(keras.layers.serialize(layer))
+    assert again.get_config() == layer.get_config()
+    assert layer.compute_output_shape((None, 9, 10, 3)) == (None, 4, 6, 3)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"height": 0, "width": 4}, "`height` must be a positive integer"),
+        ({"height": 4, "width": 4, "scale": (0.0, 1.0)}, "`scale.*Received"),
+        ({"height": 4, "width": 4, "scale": (0.5, 1.1)}, "`scale` must be two numbers"),
+        ({"height": 4, "width": 4, "scale": 0.5}, "`scale` must be two numbers"),
+        ({"height": 4, "width": 4, "ratio": (2, 1)}, "`ratio` must be two numbers"),
+    ],
+)
+def test_arguments_outside_their_ranges(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        RandomResizedCrop(**arguments)
+
+
+def test_an_image_that_is_too_small():
+    with pytest.raises(ValueError, match="at least 8 x 8.*Received: shape=.2, 4, 9, 3."):
+        RandomResizedCrop(8, 8)(np.zeros((2, 4, 9, 3)), training=True)
