@@ -101,10 +101,13 @@ def _attention(name, value):
 
 
 def _neuron(name, value):
+    if isinstance(value, str):
+        return serialized.activation(name, value)
     value = serialized.make(name, value, registered=True)
     if value is not None and not isinstance(value, dict | keras.layers.Layer):
         raise ValueError(
-            f"`{name}` must be None, a dictionary of arguments of LIF or a Keras layer. "
+            f"`{name}` must be None, a dictionary of arguments of LIF, a Keras layer or the name "
+            "of an activation of Keras. "
             f"Received: {name}={value!r}"
         )
     return value
@@ -248,7 +251,8 @@ def common(input_shape, width):
             name="neuron",
             default=None,
             text="None, a dictionary of arguments of `keras_staa.layers.LIF`, or a layer (or its "
-            "serialized form) that stands for every neuron, copied from its configuration.",
+            "serialized form) that stands for every neuron, copied from its configuration. The "
+            'name of an activation of Keras, such as `"relu"`, makes a network without spikes.',
             check=_neuron,
             in_presets=FIXED,
         ),

@@ -68,9 +68,11 @@ def spikes(x, arguments, name, attention=True):
     """Return the neurons, with the aggregator in front of them where the network has it."""
     neuron, staa = arguments.neuron or {}, arguments.aggregator
     staa = None if staa is None else seeded(staa, name)
-    if isinstance(neuron, keras.layers.Layer):
+    if isinstance(neuron, keras.layers.Layer | str):
         if attention and staa is not None:
             x = STAA(**staa, name=f"{name}_staa")(x)
+        if isinstance(neuron, str):
+            return keras.layers.Activation(neuron, name=f"{name}_neuron")(x)
         config = seeded({**neuron.get_config(), "name": f"{name}_neuron"}, name)
         return type(neuron).from_config(config)(x)
     learn = {"learn": staa is not None}

@@ -78,6 +78,7 @@ def whiten(model, images, epsilon=5e-4):
     width=64,
     source="this library's; the convolutions are those of "
     "https://github.com/KellerJordan/cifar10-airbench with neurons in place of GELU.",
+    adapt=whiten,
 )
 def STAACompact(x, arguments):
     """Compact spiking network with spatial-temporal attention: six convolutions, 2 M weights."""

@@ -27,7 +27,7 @@ Source: {source}
 """
 
 
-def register(*, input_shape, width, source, arguments=()):
+def register(*, input_shape, width, source, arguments=(), adapt=None):
     """Make a network of its body, and let it be known by its name.
 
     The decorated function is the body: `(x, arguments) -> stages`, from the Keras tensor of the
@@ -42,6 +42,8 @@ def register(*, input_shape, width, source, arguments=()):
         source: string, where the network is from, such as a row of a paper.
         arguments: `keras_staa.models.Argument`s that this network has besides, all of them
             keyword-only.
+        adapt: optional function `(model, inputs)` that sets weights of a new network by some
+            thousand training samples. `keras_staa.training` calls it before training.
 
     Returns:
         A decorator.
@@ -81,6 +83,7 @@ def register(*, input_shape, width, source, arguments=()):
             source=source,
         )
         factory.__module__ = body.__module__
+        factory.adapt = adapt
         _add(factory)
         return factory
 

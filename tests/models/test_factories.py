@@ -90,7 +90,8 @@ def test_features_pooling_frames_and_step_logits():
         ({"input_shape": (32, 32)}, "`input_shape` must be"),
         ({"weights": "nothing"}, "`weights` must be None"),
         ({"normalization": [(0.5, 0.2)]}, "each of the 3 channels"),
-        ({"neuron": "relu"}, "`neuron` must be"),
+        ({"neuron": 3}, "`neuron` must be"),
+        ({"neuron": "relux"}, "`neuron` must name"),
         ({"attention": 3}, "`attention` must be"),
     ],
 )

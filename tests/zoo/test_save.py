@@ -195,6 +195,7 @@ def test_a_weight_too_large_for_float16(tmp_path):
 
 SPECIAL = {
     "neuron layer": {"neuron": LIF(decay=0.5, threshold=0.3, reset="soft")},
+    "neuron activation": {"neuron": "relu", "attention": False},
     "neuron dictionary": {"neuron": {"threshold": 0.3, "reset": "soft", "learn": False}},
     "surrogate object": {"neuron": {"threshold": 0.3, "surrogate": Triangular(width=2.0)}},
     "attention dictionary": {"attention": {"position": "full", "step_gate": "causal"}},
