@@ -20,6 +20,7 @@ __all__ = [
     "draw_from",
     "initialize",
     "inputs_of",
+    "jax_state",
     "load_state",
     "made_by",
     "save_state",
@@ -133,6 +134,16 @@ def draw_from(layers, give):
     finally:
         for layer in drawing.values():
             del layer._get_seed_generator
+
+
+def jax_state(model):
+    """Return the state of a compiled model that a training step on JAX takes and returns."""
+    return model._get_jax_state(
+        trainable_variables=True,
+        non_trainable_variables=True,
+        optimizer_variables=True,
+        metrics_variables=True,
+    )
 
 
 class MarkingModel(keras.Model):

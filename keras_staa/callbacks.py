@@ -1,5 +1,6 @@
 """Callbacks for training."""
 
+import contextlib
 import numbers
 import pathlib
 import re
@@ -55,6 +56,8 @@ class Checkpoint(keras.callbacks.Callback):
             each epoch.
         save_freq: `"epoch"`, or a positive integer to save within the epoch as well, after this
             many steps.
+        write: boolean. If False, no checkpoint is written: in all processes but one, where several
+            train one network.
 
     Example:
 
@@ -66,7 +69,7 @@ class Checkpoint(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, folder, data=None, save_freq="epoch"):
+    def __init__(self, folder, data=None, save_freq="epoch", write=True):
         super().__init__()
         if data is not None and not hasattr(data, "set_epoch"):
             raise ValueError(
@@ -83,6 +86,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.save_freq = (
             None if save_freq == "epoch" else checks.positive_int("save_freq", save_freq)
         )
+        self.write = checks.boolean("write", write)
         self._restored = None
         self._left = None
 
@@ -182,6 +186,8 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _save(self, epoch, step, logs):
         self._unsaved = 0
+        if not self.write:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         numbers_only = {
             name: float(value) for name, value in (logs or {}).items() if np.isscalar(value)
@@ -189,13 +195,14 @@ class Checkpoint(keras.callbacks.Callback):
         before = [place for place in self._done() if place < (epoch, step)]
         path = self._path(epoch, step)
         try:
-            checkpoint_files.write(
-                path,
-                self.model,
-                {"logs": numbers_only},
-                metrics=step > 0,
-                arrays={_EPOCH: self._drawing, _STEP: random_states.of_backend()},
-            )
+            with _alone():
+                checkpoint_files.write(
+                    path,
+                    self.model,
+                    {"logs": numbers_only},
+                    metrics=step > 0,
+                    arrays={_EPOCH: self._drawing, _STEP: random_states.of_backend()},
+                )
         except checkpoint_files.NotFinite as error:
             if not self.model.stop_training:
                 raise
@@ -222,3 +229,18 @@ class Checkpoint(keras.callbacks.Callback):
     def _path(self, epoch, step):
         within = f"-step-{step}" if step else ""
         return self.folder / f"epoch-{epoch}{within}.weights.h5"
+
+
+@contextlib.contextmanager
+def _alone():
+    """Take the distribution away for what one of several processes does.
+
+    To save a model, Keras makes an optimizer to compare with, and the variables of that would wait
+    for the other processes.
+    """
+    distribution = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(distribution)

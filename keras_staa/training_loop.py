@@ -1,10 +1,11 @@
-"""Going on within an epoch of `fit`: the training loop of Keras, from a step on.
+"""The training loop of Keras: going on within an epoch of `fit`, and how long it waits for batches.
 
 `fit` calls `model.train_function` for each step, which has other arguments on each backend. On
 TensorFlow the state of the metrics is made at the first step, elsewhere before.
 """
 
 import contextlib
+import time
 
 import keras
 
@@ -79,3 +80,57 @@ def _set_metrics(model, values):
         )
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+
+
+def measure_waiting(model):
+    """Let `fit` measure how long it waits for its batches.
+
+    Args:
+        model: a model within `fit`, at the beginning of the training.
+
+    Returns:
+        The function `seconds()`: how long it has waited so far; None where that is not known, on
+        TensorFlow with several devices. On PyTorch `fit` fetches a batch between two steps, and
+        not within one: there it is always None.
+    """
+    train, waited, known = model.train_function, 0.0, True
+
+    def fetch(iterator):
+        nonlocal waited
+        start = time.perf_counter()
+        try:
+            return next(iterator)
+        finally:
+            waited += time.perf_counter() - start
+
+    class Timed:
+        def __init__(self, iterator):
+            self.iterator = iterator
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            return fetch(self.iterator)
+
+    def jax(state, iterator):
+        return train(state, Timed(iterator))
+
+    def tensorflow(iterator):
+        nonlocal known
+        import tensorflow as tf
+
+        if not isinstance(iterator, tf.data.Iterator):
+            known = False
+            return train(iterator)
+        batches = [fetch(iterator)]
+        with contextlib.suppress(StopIteration):  # fewer are left
+            for _ in range(model.steps_per_execution - 1):
+                batches.append(fetch(iterator))
+        return train(iter(batches))
+
+    backend = keras.backend.backend()
+    if backend == "torch":
+        return lambda: None
+    model.train_function = {"tensorflow": tensorflow, "jax": jax}[backend]
+    return lambda: waited if known else None

@@ -48,6 +48,19 @@ def test_variables_of_a_frozen_layer():
     assert found == ["kernel", "bias"], CHANGED + "a frozen layer keeps its own variables"
 
 
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX alone has such a state.")
+def test_state_of_a_step_on_jax():
+    model = dense()
+    model.compile(keras.optimizers.SGD(momentum=0.9), "mse")
+    model.optimizer.build(model.trainable_variables)
+    state = _keras.jax_state(model)
+    x, y = np.ones((1, 3), "float32"), np.ones((1, 2), "float32")
+    _, after = model.train_step(state, (x, y))
+    counts = [len(part) for part in (state[0], state[2])]
+    assert counts == [2, len(model.optimizer.variables)], CHANGED + "the parts of the state"
+    assert [len(part) for part in after] == [len(part) for part in state]
+
+
 def test_waiting_variables():
     waiting = _keras.waiting_variables()
     assert waiting == []
