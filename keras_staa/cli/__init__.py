@@ -33,6 +33,6 @@ def main(argv=None):
     args = parser.parse_args(argv)
     try:
         return args.run(args) or 0
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         print(f"keras-staa {args.command}:", *str(error).split(), file=sys.stderr)
         return 1

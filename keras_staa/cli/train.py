@@ -20,6 +20,15 @@ def add_arguments(parser):
     parser.add_argument(
         "--devices", type=int, help="devices of this machine that share each batch (not on PyTorch)"
     )
+    parser.add_argument(
+        "--processes", type=int, help="processes that train one network (not on TensorFlow)"
+    )
+    parser.add_argument(
+        "--process",
+        type=int,
+        help="which of them this is, from 0; without it all are started on this machine",
+    )
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="address of the process 0")
     parser.add_argument("--data-dir", help="folder with the data sets")
     parser.add_argument("--cache-dir", help="folder for cached frames of event recordings")
     parser.add_argument("--import", dest="module", help="module that registers the network")
@@ -27,6 +36,10 @@ def add_arguments(parser):
     parser.add_argument("--schema", action="store_true", help="print the JSON schema and exit")
     parser.add_argument(
         "--dry-run", action="store_true", help="print the recipe and what it takes, then exit"
+    )
+    parser.add_argument(
+        "--topology",
+        help="with --dry-run: TPUs such as v5e:4x4, for which the training step is compiled",
     )
 
 
@@ -55,11 +68,36 @@ def run(args):
     recipe = training.load_recipe(args.recipe, args.changes)
     places = {"data_dir": args.data_dir, "cache_dir": args.cache_dir}
     if args.dry_run:
-        _dry_run(recipe, places)
+        _dry_run(recipe, places, args.topology)
         return
+    if args.topology is not None:
+        raise ValueError("`topology` must be given with --dry-run, and not without it.")
+    from keras_staa.training import processes
+
+    group = training.Group()
+    if args.processes is not None:
+        if args.process is None:
+            _launch(args.processes)
+            return
+        processes.end_with_launcher()
+        group = training.connect(args.coordinator, args.processes, args.process)
     out = args.out or pathlib.Path("runs") / pathlib.Path(args.recipe).stem
-    result = training.train(recipe, out, devices=args.devices, **places)
-    print(f"{pathlib.Path(out) / result['preset']}: accuracy {result['accuracy']}")
+    result = training.train(recipe, out, devices=args.devices, group=group, **places)
+    if result is not None:
+        print(f"{pathlib.Path(out) / result['preset']}: accuracy {result['accuracy']}")
+
+
+def _launch(count):
+    import sys
+
+    from keras_staa.training import processes
+
+    fault = processes.launch([sys.executable, "-m", "keras_staa", *sys.argv[1:]], count)
+    if fault is not None:
+        raise ChildProcessError(
+            f"{fault}. The others were stopped. Run the same command again to resume from the last "
+            "checkpoint."
+        )
 
 
 def _list(training):
@@ -73,7 +111,8 @@ def _list(training):
     show(table)
 
 
-def _dry_run(recipe, places):
+def _dry_run(recipe, places, topology):
+    from keras_staa import training
     from keras_staa.training import build, cost
     from keras_staa.training.recipe import dump
     from keras_staa.training.run import sample_shape
@@ -82,9 +121,17 @@ def _dry_run(recipe, places):
     samples = build.read(recipe, recipe.data.train, training=True, **places)
     names = build.class_names(recipe, samples, places["data_dir"])
     count = len(samples) * recipe.training.batch_size
-    found = cost.estimate(recipe, sample_shape(samples), len(names), count)
+    _, shape = build.layers_in_step(recipe, sample_shape(samples))
+    found = cost.estimate(recipe, shape, len(names), count, timed=topology is None)
     print(f"parameters: {found['parameters']:,}")
     print(f"operations a sample, forward and backward: {found['flops'] / 1e9:.2f} GFLOP")
     print(f"memory, at most about: {found['memory'] / 2**30:.1f} GiB")
     print(f"steps: {found['steps']:,}")
-    print(f"hours on this machine, from one step: {found['hours']:.1f}")
+    if topology is None:
+        print(f"hours on this machine, from one step: {found['hours']:.1f}")
+        return
+    step = training.topology.describe_recipe(recipe, topology, shape, len(names))
+    print(f"chips: {step['chips']}, samples on each: {step['batch']}")
+    print(f"memory of a chip: {step['memory'] / 1e9:.2f} GB")
+    print(f"operations of a chip in a step: {step['flops'] / 1e12:.2f} TFLOP")
+    print(f"exchanged between chips: {step['collectives'] or 'nothing'}")

@@ -4,15 +4,20 @@ import inspect
 import pathlib
 
 import keras
+import numpy as np
 
 from keras_staa import data, metrics, models, zoo
+from keras_staa.data.image import augmenting
 from keras_staa.layers import undecayed_weights
 from keras_staa.losses import TET
+from keras_staa.models.transfer import transfer
+from keras_staa.training.augmented import Augmented, with_labels
 from keras_staa.training.distiller import Distiller
+from keras_staa.training.processes import ALONE
 from keras_staa.training.recipe import find_class
 
 
-def read(recipe, split, data_dir=None, cache_dir=None, training=False):
+def read(recipe, split, data_dir=None, cache_dir=None, training=False, augmented=True, group=ALONE):
     """Return the samples of a split as batches for `fit`.
 
     Args:
@@ -21,14 +26,23 @@ def read(recipe, split, data_dir=None, cache_dir=None, training=False):
         data_dir: optional path of the folder with the data sets.
         cache_dir: optional path of the folder for the cached frames of event recordings.
         training: boolean, whether the samples are shuffled and augmented.
+        augmented: boolean. If False, they are not augmented in training either.
+        group: `Group`, the processes of this training, each of which reads its part of each batch.
     """
     arguments = recipe.data.arguments()
     augment = arguments.pop("augment", None)
     arguments |= {"split": split, "data_dir": data_dir, "one_hot": True, "shuffle": training}
     arguments["batch_size"] = recipe.training.batch_size
     if training:
-        arguments |= {"augment": _layers(augment), "seed": recipe.training.seed}
-        arguments["drop_remainder"] = True
+        arguments |= {"drop_remainder": True, "seed": recipe.training.seed}
+        arguments["shard"] = tuple(group) if group.count > 1 else None
+        if augmented and not recipe.training.augment_in_step:
+            arguments["augment"] = _layers(augment)
+    else:
+        # Windows that are measured do not overlap.
+        arguments.pop("stride", None)
+        if recipe.data.test_size is not None:
+            arguments["size"] = recipe.data.test_size
     if recipe.data.reader == "events":
         samples = data.events(recipe.data.source, cache_dir=cache_dir, **arguments)
     else:
@@ -66,10 +80,60 @@ def network(recipe, sample_shape, classes):
     )
 
 
-def with_teacher(recipe, model):
-    """Return what is trained: the network, or the network with the teacher of the recipe."""
+def begin(recipe, network, before, samples):
+    """Give the network of a stage the weights that it starts from.
+
+    Args:
+        recipe: the recipe of the stage.
+        network: the network, with its initial weights.
+        before: the trained network of the stage before, or None.
+        samples: function without arguments that gives batches of training samples, not augmented.
+    """
+    if before is not None:
+        transfer(before, network)
+        return
+    adapt = models.FACTORIES[recipe.network.factory].adapt
+    if adapt is not None and recipe.network.weights is None:
+        adapt(network, _first(samples(), 5000))
+
+
+def _first(batches, count):
+    """Return the first inputs of batches as one NumPy array, at least `count` if there are."""
+    parts, found = [], 0
+    for x, *_ in batches:
+        parts.append(keras.ops.convert_to_numpy(x))
+        found += len(parts[-1])
+        if found >= count:
+            break
+    return np.concatenate(parts)[:count]
+
+
+def layers_in_step(recipe, sample_shape):
+    """Return the layers that augment within the training step, and the shape after them.
+
+    Args:
+        recipe: what `load_recipe` gives.
+        sample_shape: shape of a sample before them, without the batch.
+    """
+    if not recipe.training.augment_in_step:
+        return [], tuple(sample_shape)
+    layers = augmenting.layers_of(_layers(recipe.data.arguments().get("augment")), sample_shape)
+    shape = (None, *sample_shape)
+    for layer in layers:
+        shape = layer.compute_output_shape(shape)
+    return layers, tuple(shape[1:])
+
+
+def trained(recipe, model, layers):
+    """Return what is trained: the network, or one with a teacher and augmentation around it.
+
+    Args:
+        recipe: what `load_recipe` gives.
+        model: the network.
+        layers: list of layers that augment within the training step.
+    """
     if recipe.teacher is None:
-        return model
+        return Augmented(model, layers) if layers else model
     name = recipe.teacher.model
     if name.endswith(".keras") and pathlib.Path(name).is_file():
         teacher = keras.saving.load_model(name)
@@ -80,7 +144,12 @@ def with_teacher(recipe, model):
             raise ValueError(
                 f"`teacher.model` must be a preset or a `.keras` file. Received: {name!r}"
             ) from error
-    return Distiller(model, teacher, recipe.teacher.temperature, recipe.teacher.weight)
+    return Distiller(model, teacher, recipe.teacher.temperature, recipe.teacher.weight, layers)
+
+
+def for_step(recipe, samples):
+    """Return batches in the form that what `trained` returns is trained on."""
+    return with_labels(samples) if recipe.training.augment_in_step else samples
 
 
 def metric(recipe):
@@ -139,8 +208,8 @@ def schedule(recipe, steps):
     total = recipe.training.epochs * steps
     if warmup >= total:
         raise ValueError(
-            "`schedule.warmup_epochs` must be less than `training.epochs`. Received: "
-            f"{warmup} steps of warmup in {total} steps of training"
+            f"`schedule` must have fewer steps of warmup than the training has steps. Received: "
+            f"{warmup} of {total} steps"
         )
     if "decay_steps" in allowed:
         given.setdefault("decay_steps", total - warmup)
@@ -158,7 +227,9 @@ def _layers(augment):
 
 def _layer(table):
     name = table.get("class_name")
-    arguments = {key: value for key, value in table.items() if key != "class_name"}
+    # Half precision would round the colors.
+    arguments = {"dtype": "float32", **table}
+    arguments.pop("class_name", None)
     for place in (data, keras.layers):
         kind = getattr(place, str(name), None)
         if inspect.isclass(kind) and issubclass(kind, keras.layers.Layer):

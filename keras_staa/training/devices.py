@@ -5,23 +5,29 @@ import contextlib
 import keras
 
 from keras_staa import checks
+from keras_staa.training.processes import ALONE
 
 
 @contextlib.contextmanager
-def use_devices(count, batch_size):
+def use_devices(count, batch_size, group=ALONE):
     """Build and train inside: every batch is split over the devices.
 
     JAX uses `keras.distribution.DataParallel`: one program for all devices, and batch normalization
     over the whole batch. TensorFlow uses `tf.distribute.MirroredStrategy`: batch normalization over
-    the part of each device. PyTorch has no such engine in Keras.
+    the part of each device. PyTorch has no such engine in Keras, and trains with several processes.
+
+    With several processes on JAX, all devices of all of them are used.
 
     Args:
         count: None for what the backend does by itself, or how many devices to use.
         batch_size: positive integer, of all devices together.
+        group: `keras_staa.training.processes.Group`, the processes of this training.
 
     Raises:
         ValueError: if there are fewer devices, or they do not divide the batch.
     """
+    if keras.backend.backend() == "jax" and group.count > 1:
+        count = len(keras.distribution.list_devices()) if count is None else count
     if count is None:
         yield
         return
@@ -58,7 +64,7 @@ def _tensorflow(count):
 def _torch(count):
     raise ValueError(
         "`devices` must be 1 on PyTorch, where `fit` of Keras trains on one device. "
-        f"Received: devices={count}. The backends JAX and TensorFlow train on several."
+        f"Received: devices={count}. Train with `--processes {count}` instead."
     )
 
 

@@ -1,13 +1,13 @@
 """Training with a teacher, by `fit`."""
 
-import keras
 from keras import ops
 
 from keras_staa import checks
 from keras_staa.losses import TET, Distillation
+from keras_staa.training.augmented import Augmented
 
 
-class Distiller(keras.Model):
+class Distiller(Augmented):
     """A network that learns from labels and from a teacher.
 
     The loss is `(1 - weight) * loss of the labels + weight * Distillation` of the teacher's logits
@@ -19,6 +19,7 @@ class Distiller(keras.Model):
         teacher: a `keras.Model` with logits (B, classes) or (B, T, classes). It is not trained.
         temperature: positive float, see `keras_staa.losses.Distillation`.
         weight: float in [0, 1].
+        layers: list of Keras layers, see `keras_staa.training.Augmented`.
 
     Example:
 
@@ -30,8 +31,8 @@ class Distiller(keras.Model):
     >>> model.compile("sgd", keras.losses.CategoricalCrossentropy(from_logits=True))
     """
 
-    def __init__(self, network, teacher, temperature=3.0, weight=0.9, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, network, teacher, temperature=3.0, weight=0.9, layers=(), **kwargs):
+        super().__init__(network, layers, **kwargs)
         if len(network.output_shape) != 3:
             raise ValueError(
                 "`network` must have the logits of each step as output (step_logits=True). "
@@ -42,25 +43,21 @@ class Distiller(keras.Model):
                 f"`teacher` must have {network.output_shape[-1]} classes, as the network has. "
                 f"Received: output_shape={teacher.output_shape}"
             )
-        self.network, self.teacher = network, teacher
+        self.teacher = teacher
         self.teacher.trainable = False
         self.distillation = Distillation(temperature)
         self.weight = checks.fraction("weight", weight)
 
-    def call(self, inputs, training=False):
-        return self.network(inputs, training=training)
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Return the loss; Keras calls it in each step."""
+    def loss_of(self, images, labels, logits, sample_weight, training):
         of_steps = isinstance(self.loss, TET)
-        logits = y_pred if of_steps else ops.mean(y_pred, axis=1)
-        by_labels = super().compute_loss(x, y, logits, sample_weight, training)
+        output = logits if of_steps else ops.mean(logits, axis=1)
+        by_labels = super().loss_of(images, labels, output, sample_weight, training)
         if not training:
             return by_labels
-        soft = self.teacher(x, training=False)
+        soft = self.teacher(images, training=False)
         if len(soft.shape) == 3:
             soft = ops.mean(soft, axis=1)
         by_teacher = self.distillation(
-            ops.cast(soft, "float32"), ops.cast(y_pred, "float32"), sample_weight
+            ops.cast(soft, "float32"), ops.cast(logits, "float32"), sample_weight
         )
         return (1 - self.weight) * by_labels + self.weight * by_teacher

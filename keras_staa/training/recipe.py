@@ -1,5 +1,6 @@
 """Recipes: trainings as TOML files, read, changed and checked."""
 
+import copy
 import difflib
 import inspect
 import pathlib
@@ -7,7 +8,7 @@ import tomllib
 
 import keras
 
-from keras_staa import data, losses, models
+from keras_staa import data, losses, models, optimizers
 
 FOLDER = pathlib.Path(__file__).parent / "recipes"
 # Arguments of the readers that follow from the rest of a recipe or from the machine.
@@ -19,6 +20,7 @@ _GIVEN = {
     "shuffle",
     "one_hot",
     "drop_remainder",
+    "shard",
     "data_dir",
     "cache_dir",
     "download",
@@ -27,6 +29,12 @@ _GIVEN = {
 # Arguments of the factories that follow from the data and the loss.
 _OF_DATA = {"input_shape", "input_tensor", "classes", "step_logits", "classifier_activation"}
 _OF_DATA |= {"include_top", "pooling", "name", "weights"}
+# What all stages of a training have in common.
+_COMMON = {
+    "data": {"reader", "source", "test", "validation"},
+    "network": {"factory", "weights"},
+    "training": {"seed", "policy"},
+}
 
 
 def list_recipes():
@@ -100,7 +108,51 @@ def parse(content, where):
             if key not in allowed:
                 known = allowed | set(type(part).model_fields)
                 raise ValueError(f"{where}: {_unknown(f'{section}.{key}', key, known)}")
+    warmup = recipe.schedule.arguments().get("warmup_epochs", 0) if recipe.schedule else 0
+    if not 0 <= warmup < recipe.training.epochs:
+        raise ValueError(
+            f"{where}: `schedule.warmup_epochs` must be less than `training.epochs`. Received: "
+            f"{warmup} of {recipe.training.epochs} epochs"
+        )
+    stages_of(recipe, where)
     return recipe
+
+
+def stages_of(recipe, where="recipe"):
+    """Return the recipes of the stages of a training, in order.
+
+    Args:
+        recipe: what `load_recipe` gives.
+        where: string, the name of the file in errors.
+
+    Returns:
+        A list of recipes: the recipe itself if it has no stages.
+
+    Raises:
+        ValueError: for a key, a type or a value that is not allowed in a stage.
+
+    Example:
+
+    >>> [stage.network.arguments()["steps"] for stage in stages_of(load_recipe("cifar10"))]
+    [4]
+    """
+    content = recipe.model_dump(mode="json", exclude_none=True)
+    changes = content.pop("stages", None)
+    if not changes:
+        return [recipe]
+    found = []
+    for number, change in enumerate(changes, start=1):
+        for section, keys in change.items():
+            if common := sorted(_COMMON.get(section, set()) & set(keys)):
+                raise ValueError(
+                    f"{where}: `{section}.{common[0]}` must be the same in all stages. Received: "
+                    f"{keys[common[0]]!r} in stage {number}"
+                )
+        merged = copy.deepcopy(content)
+        for section, keys in change.items():
+            merged[section] = {**merged.get(section, {}), **keys}
+        found.append(parse(merged, f"{where}, stage {number}"))
+    return found
 
 
 def dump(recipe):
@@ -127,7 +179,7 @@ def find_class(section, name):
     """Return the class that a section names: of this library or of Keras."""
     places = {
         "loss": (losses, keras.losses),
-        "optimizer": (keras.optimizers,),
+        "optimizer": (optimizers, keras.optimizers),
         "schedule": (keras.optimizers.schedules,),
     }[section]
     kind = {
@@ -159,13 +211,24 @@ def _signatures(recipe):
     }
     for section in ("loss", "optimizer", "schedule"):
         if (named := getattr(recipe, section)) is not None:
-            parameters = inspect.signature(find_class(section, named.class_name)).parameters
-            allowed[section] = set(parameters) - {"kwargs", "name", "learning_rate"}
+            parameters = _parameters(find_class(section, named.class_name))
+            allowed[section] = parameters - {"kwargs", "name", "learning_rate"}
             allowed[section] -= {"from_logits", "reduction", "dtype"}
     if recipe.schedule is not None:
         steps = {key for key in allowed["schedule"] if key.endswith("_steps")}
         allowed["schedule"] |= {key.removesuffix("_steps") + "_epochs" for key in steps}
     return allowed
+
+
+def _parameters(kind):
+    """Return the names of the arguments of a class, and those that it hands on to its base."""
+    found = set()
+    for each in kind.__mro__:
+        own = inspect.signature(each).parameters
+        found |= own.keys()
+        if not any(p.kind is p.VAR_KEYWORD for p in own.values()):
+            break
+    return found
 
 
 def _find(recipe):
@@ -191,9 +254,16 @@ def _apply(content, change):
     except tomllib.TOMLDecodeError:
         value = text.strip()
     for section in sections:
-        content = content.setdefault(section, {})
-        if not isinstance(content, dict):
+        if isinstance(content, list) and section.isdigit() and int(section) < len(content):
+            content = content[int(section)]
+        elif isinstance(content, dict):
+            content = content.setdefault(section, {})
+        else:
+            content = None
+        if not isinstance(content, dict | list):
             raise ValueError(f"`{section}` is not a section of a recipe. Received: {change!r}")
+    if not isinstance(content, dict):
+        raise ValueError(f"`{key.strip()}` is not a key of a recipe. Received: {change!r}")
     content[last] = value
 
 

@@ -16,6 +16,10 @@ from keras_staa import models, zoo
 from keras_staa.callbacks import Checkpoint
 from keras_staa.training import build, run_folder
 from keras_staa.training.devices import use_devices
+from keras_staa.training.processes import ALONE, average_gradients, check_equal
+from keras_staa.training.recalibration import recalibrate
+from keras_staa.training.recipe import stages_of
+from keras_staa.training.waiting import WaitingShare
 
 _LOG = logging.getLogger("keras_staa.training")
 
@@ -39,7 +43,7 @@ class StopAtNaN(keras.callbacks.Callback):
             )
 
 
-def train(recipe, out, data_dir=None, cache_dir=None, devices=None, verbose=2):
+def train(recipe, out, data_dir=None, cache_dir=None, devices=None, verbose=2, group=ALONE):
     """Train a network by a recipe, and write it as a preset.
 
     Call it again with the same arguments after an interruption: the run resumes from its last
@@ -54,10 +58,12 @@ def train(recipe, out, data_dir=None, cache_dir=None, devices=None, verbose=2):
         cache_dir: optional path of the folder for the cached frames of event recordings.
         devices: None, or how many devices of this machine share each batch.
         verbose: as in `fit`.
+        group: what `keras_staa.training.connect` returns, where several processes train. The first
+            one writes the folder, which the others read, and measures the network.
 
     Returns:
         A dictionary: `preset`, the path of the trained network; `accuracy` on the test split, or
-        None without one; `epochs`.
+        None without one; `epochs`. None in all processes but the first.
 
     Raises:
         ValueError: if the folder holds another run, an argument in the recipe is not allowed, or
@@ -65,62 +71,96 @@ def train(recipe, out, data_dir=None, cache_dir=None, devices=None, verbose=2):
         FloatingPointError: if the loss is not finite.
         OSError: if the disk is full. The last checkpoint is whole.
     """
-    folder = run_folder.prepare(out, recipe)
-    with _logging(folder):
+    first = group.index == 0
+    folder = run_folder.prepare(out, recipe) if first else pathlib.Path(out)
+    with _logging(folder) if first else contextlib.nullcontext():
         if (done := folder / run_folder.RESULT).is_file():
             _LOG.info("The run is done: %s", done)
-            return json.loads(done.read_text("utf-8"))
-        keras.utils.set_random_seed(recipe.training.seed)
+            return json.loads(done.read_text("utf-8")) if first else None
         places = {"data_dir": data_dir, "cache_dir": cache_dir}
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(recipe.training.policy)
         try:
-            with use_devices(devices, recipe.training.batch_size):
-                model, names = _fit(recipe, folder, places, verbose)
+            with use_devices(devices, recipe.training.batch_size, group):
+                model, names = _fit(recipe, folder, places, verbose if first else 0, group)
+            if not first:
+                return None
             return _finish(recipe, folder, model, names, places)
         finally:
             keras.config.set_dtype_policy(before)
 
 
-def _fit(recipe, folder, places, verbose):
+def _fit(recipe, folder, places, verbose, group):
     """Return the trained network, and the names of its classes."""
-    samples = build.read(recipe, recipe.data.train, training=True, **places)
+    stages, place = stages_of(recipe), folder / run_folder.CHECKPOINTS
+    places_of = [place / f"stage-{n}" for n in range(1, len(stages) + 1)]
+    if len(stages) == 1:
+        places_of = [place]
+    # Earlier stages are in the weights of the last that has begun.
+    begun = max((n for n, each in enumerate(places_of) if Checkpoint(each).latest), default=0)
+    network, done = None, sum(stage.training.epochs for stage in stages[:begun])
+    for stage, checkpoints in list(zip(stages, places_of, strict=True))[begun:]:
+        network, names = _fit_stage(
+            stage, folder, checkpoints, network, done, places=places, verbose=verbose, group=group
+        )
+        done += stage.training.epochs
+    if group.index == 0:
+        run_folder.draw_curves(folder)
+    return network, names
+
+
+def _fit_stage(recipe, folder, checkpoints, before, done, *, places, verbose, group):
+    """Train the network of a stage, after `done` epochs of the stages before."""
+    # Of the stage, so that a run that resumes in it draws as one that came through all.
+    keras.utils.set_random_seed(recipe.training.seed + done)
+    samples = build.read(recipe, recipe.data.train, training=True, group=group, **places)
     validation = None
     if recipe.data.validation is not None:
         validation = build.read(recipe, recipe.data.validation, **places)
     names = build.class_names(recipe, samples, places["data_dir"])
-    network = build.network(recipe, sample_shape(samples), len(names))
-    model = build.with_teacher(recipe, network)
+    layers, shape = build.layers_in_step(recipe, sample_shape(samples))
+    steps = len(samples)
+    network = build.network(recipe, shape, len(names))
+    model = build.trained(recipe, network, layers)
+    samples = build.for_step(recipe, samples)
     model.compile(
-        build.optimizer(recipe, network, len(samples)),
+        average_gradients(build.optimizer(recipe, network, steps), group),
         build.loss(recipe),
         metrics=[build.metric(recipe)],
     )
     checkpoint = Checkpoint(
-        folder / run_folder.CHECKPOINTS,
+        checkpoints,
         data=samples,
         save_freq=recipe.training.save_freq or "epoch",
+        write=group.index == 0,
     )
-    begun = checkpoint.restore(model)
-    run_folder.keep_epochs(folder, begun)
-    _LOG.info("%s: epoch %d of %d", recipe.title, begun, recipe.training.epochs)
-    callbacks = [
-        StopAtNaN(checkpoint),
-        keras.callbacks.CSVLogger(folder / run_folder.HISTORY, append=True),
-        checkpoint,
-        keras.callbacks.LambdaCallback(on_epoch_end=_log_epoch),
-        *_tensorboard(folder),
-    ]
+    if checkpoint.latest is None:
+        build.begin(
+            recipe,
+            network,
+            before,
+            lambda: build.read(recipe, recipe.data.train, training=True, augmented=False, **places),
+        )
+    begun = checkpoint.restore(model) or done
+    last = done + recipe.training.epochs
+    callbacks = [WaitingShare(), StopAtNaN(checkpoint), checkpoint]
+    if group.index == 0:
+        run_folder.keep_epochs(folder, begun)
+        _LOG.info("%s: epoch %d of %d", recipe.title, begun, last)
+        # Before the checkpoint, so that no finished epoch is without its row.
+        callbacks[2:2] = [keras.callbacks.CSVLogger(folder / run_folder.HISTORY, append=True)]
+        callbacks += [keras.callbacks.LambdaCallback(on_epoch_end=_log_epoch)]
+        callbacks += _tensorboard(folder)
     model.fit(
         samples,
         validation_data=validation,
-        epochs=recipe.training.epochs,
+        epochs=last,
         initial_epoch=begun,
         shuffle=False,
         callbacks=callbacks,
         verbose=verbose,
     )
-    run_folder.draw_curves(folder)
+    check_equal(network, group)
     return network, names
 
 
@@ -130,6 +170,10 @@ def _finish(recipe, folder, model, names, places):
     arguments = {**model.arguments, "step_logits": False, "classifier_activation": "softmax"}
     network = models.FACTORIES[model.factory](**arguments)
     network.set_weights(model.get_weights())
+    if recipe.training.recalibrate:
+        samples = build.read(recipe, recipe.data.train, training=True, augmented=False, **places)
+        recalibrate(network, samples, recipe.training.recalibrate)
+    epochs = sum(stage.training.epochs for stage in stages_of(recipe))
     # Where this machine keeps its files says nothing to others.
     described = recipe.model_dump(mode="json", exclude_none=True)
     described["data"]["source"] = data_set = pathlib.PurePath(recipe.data.source).name
@@ -140,7 +184,7 @@ def _finish(recipe, folder, model, names, places):
         "class_names": names,
         "training": {
             "recipe": described,
-            "reported_epoch": recipe.training.epochs,
+            "reported_epoch": epochs,
             **run_folder.environment(),
         },
         "history": folder / run_folder.HISTORY,
@@ -157,7 +201,7 @@ def _finish(recipe, folder, model, names, places):
     result = {
         "preset": name,
         "accuracy": card["accuracy"]["value"] if "accuracy" in card else None,
-        "epochs": recipe.training.epochs,
+        "epochs": epochs,
     }
     run_folder.write_json(folder / run_folder.RESULT, result)
     _LOG.info("Accuracy: %s", result["accuracy"])
@@ -177,7 +221,11 @@ def preset_name(factory, arguments, data_set):
     >>> preset_name("STAAVGG", {"width": 32, "steps": 2, "attention": True}, "cifar10")
     'vgg_w32_t2.cifar10'
     """
-    kind = factory.removeprefix("STAA").lower() + ("" if arguments["attention"] else "_lif")
+    kind = factory.removeprefix("STAA").lower()
+    if isinstance(neuron := arguments.get("neuron"), str):
+        kind += f"_{neuron}"
+    elif not arguments["attention"]:
+        kind += "_lif"
     last = re.sub(r"\W", "_", data_set).lower()
     return f"{kind}_w{arguments['width']}_t{arguments['steps']}.{last}"
 

@@ -79,9 +79,13 @@ def keep_epochs(folder, count):
     if not path.is_file():
         return
     with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
+        rows = [row for row in csv.reader(file) if row]
+    if not rows:
+        # Of a run that was stopped in its first epoch: the next one writes the names of columns.
+        path.unlink()
+        return
     kept = [row for row in rows[1:] if len(row) == len(rows[0]) and int(row[0]) < count]
-    if len(kept) + 1 < len(rows) or not rows:
+    if len(kept) + 1 < len(rows):
         lines = [",".join(row) for row in [*rows[:1], *kept]]
         h5_files.write(path, ("\n".join(lines) + "\n").encode())
 

@@ -24,6 +24,7 @@ class Data(_Section):
     train: str = "train"
     test: str | None = "test"
     validation: str | None = None
+    test_size: int | list[int] | None = None
 
 
 class Network(_Section):
@@ -63,8 +64,10 @@ class Training(pydantic.BaseModel):
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     policy: str = "float32"
+    augment_in_step: bool = False
     seed: int = Field(1, ge=0)
     save_freq: int | None = Field(None, ge=1)
+    recalibrate: int = Field(0, ge=0)
 
 
 class Recipe(pydantic.BaseModel):
@@ -81,3 +84,4 @@ class Recipe(pydantic.BaseModel):
     schedule: Named | None = None
     training: Training
     teacher: Teacher | None = None
+    stages: list[dict[str, dict]] | None = None

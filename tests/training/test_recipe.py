@@ -10,6 +10,7 @@ import pytest
 from keras_staa import STAAVGG, training
 from keras_staa.training import build
 from keras_staa.training.recipe import dump, parse
+from keras_staa.training.run import preset_name
 from tests.real import ROOT
 from tests.training.support import RECIPE
 
@@ -156,3 +157,31 @@ def test_weights_without_decay_are_left_alone(path):
     left = [v for v in model.trainable_variables if not optimizer._use_weight_decay(v)]
     names = {v.path.split("/")[-1] for v in left}
     assert {"decay", "gain", "gamma", "beta"} <= names and "kernel" not in names
+
+
+def test_windows_that_are_measured_do_not_overlap(monkeypatch):
+    given, recipe = [], training.load_recipe("dvs128_objects")
+    monkeypatch.setattr(build.data, "events", lambda source, **a: given.append(a) or [0])
+    build.read(recipe, "train", training=True)
+    build.read(recipe, "test")
+    assert given[0]["stride"] == 0.15 and len(given[0]["augment"]) == 7
+    assert "stride" not in given[1] and "augment" not in given[1]
+
+
+def test_images_that_are_measured_may_have_another_size(monkeypatch):
+    given, recipe = [], training.load_recipe("imagenet")
+    monkeypatch.setattr(build.data, "images", lambda source, **a: given.append(a) or [0])
+    build.read(recipe, "train", training=True)
+    build.read(recipe, "validation")
+    assert [part["size"] for part in given] == [256, 224]
+
+
+def test_a_network_without_spikes_is_a_name():
+    model = build.network(
+        training.load_recipe("relu_cifar10", ["network.width=4"]), (32, 32, 3), 10
+    )
+    neurons = [layer for layer in model.layers if layer.name.endswith("_neuron")]
+    assert neurons and all(layer.activation is keras.activations.relu for layer in neurons)
+    assert preset_name(model.factory, model.arguments, "cifar10") == "resnet18_relu_w4_t1.cifar10"
+    with pytest.raises(ValueError, match="`neuron` must name .* activation .*Received: 'relux'"):
+        STAAVGG(width=4, neuron="relux")

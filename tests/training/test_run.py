@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from keras_staa import training, zoo
+from keras_staa.training.run import StopAtNaN
 from tests.real import ROOT
 from tests.training.support import CLASSES, pictures, recipe_of
 
@@ -76,6 +77,29 @@ def test_a_run_that_is_done_is_left_alone(run, recipe_path):
     assert training.train(training.load_recipe(recipe_path), folder) == result
     for path, changed in before.items():
         assert path.name == "log.txt" or path.stat().st_mtime_ns == changed
+
+
+def test_a_run_that_was_stopped_in_its_first_epoch_has_a_whole_history(
+    run, recipe_path, tmp_path, monkeypatch
+):
+    recipe, begin = training.load_recipe(recipe_path), StopAtNaN.on_train_batch_end
+
+    def stopped(self, batch, logs=None):
+        begin(self, batch, logs)
+        if batch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(StopAtNaN, "on_train_batch_end", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(recipe, tmp_path / "run", verbose=0)
+    monkeypatch.undo()
+    training.train(recipe, tmp_path / "run", verbose=0)
+    histories = []
+    for folder in (tmp_path / "run", run[0]):
+        with open(folder / "history.csv") as file:
+            rows = list(csv.DictReader(file))
+        histories.append([[row[name] for name in ("epoch", "loss", "accuracy")] for row in rows])
+    assert histories[0] == histories[1] and len(histories[0]) == 2
 
 
 def test_another_recipe_or_other_files_are_refused(run, recipe_path, tmp_path):
