@@ -186,6 +186,7 @@ def _finish(recipe, folder, model, names, places):
             "recipe": described,
             "reported_epoch": epochs,
             **run_folder.environment(),
+            **_descriptions(recipe, places),
         },
         "history": folder / run_folder.HISTORY,
     }
@@ -206,6 +207,19 @@ def _finish(recipe, folder, model, names, places):
     run_folder.write_json(folder / run_folder.RESULT, result)
     _LOG.info("Accuracy: %s", result["accuracy"])
     return result
+
+
+def _descriptions(recipe, places):
+    """Return what recordings were learned from and measured, and how they were read."""
+    if recipe.data.reader != "events":
+        return {}
+    parts = {"data": recipe.data.train, "test_data": recipe.data.test}
+    found = {
+        name: build.read(recipe, split, training=name == "data", **places).description
+        for name, split in parts.items()
+        if split is not None
+    }
+    return {**found, "normalize": recipe.data.arguments().get("normalize", False)}
 
 
 def preset_name(factory, arguments, data_set):
