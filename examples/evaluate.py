@@ -5,6 +5,7 @@ python examples/evaluate.py nmnist1k --data N-MNIST --confusion confusion.png
 """
 
 import argparse
+import pathlib
 
 import keras
 import numpy as np
@@ -57,7 +58,9 @@ def main():
     parser.add_argument("--data", help="folder of event recordings")
     parser.add_argument("--cache-dir", help="folder for cached frames")
     parser.add_argument(
-        "--confusion", help="PNG file to draw: what the samples of a class are taken for"
+        "--confusion",
+        type=pathlib.Path,
+        help="PNG file to draw: what the samples of a class are taken for",
     )
     args = parser.parse_args()
     preset = keras_staa.zoo.describe(args.model)
