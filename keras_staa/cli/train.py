@@ -112,12 +112,21 @@ def _list(training):
 
 
 def _dry_run(recipe, places, topology):
-    from keras_staa import training
-    from keras_staa.training import build, cost
-    from keras_staa.training.recipe import dump
-    from keras_staa.training.run import sample_shape
+    from keras_staa.training.recipe import dump, stages_of
 
     print(dump(recipe))
+    stages = stages_of(recipe)
+    for number, stage in enumerate(stages, start=1):
+        if len(stages) > 1:
+            print(f"Stage {number}")
+        _print_cost(stage, places, topology)
+
+
+def _print_cost(recipe, places, topology):
+    from keras_staa import training
+    from keras_staa.training import build, cost
+    from keras_staa.training.run import sample_shape
+
     samples = build.read(recipe, recipe.data.train, training=True, **places)
     names = build.class_names(recipe, samples, places["data_dir"])
     count = len(samples) * recipe.training.batch_size

@@ -4,6 +4,7 @@ import keras
 import pytest
 
 from keras_staa import STAAVGG, training
+from keras_staa.cli import main
 from keras_staa.layers import PerStep
 from keras_staa.training import cost
 from tests.real import ROOT
@@ -47,8 +48,6 @@ def test_what_a_recipe_takes(tmp_path):
 
 
 def test_a_dry_run_prints_it(tmp_path, capsys):
-    from keras_staa.cli import main
-
     path = recipe_of(pictures(tmp_path / "colors"))
     change = ["--set", "network.width=8"]
     assert main(["train", str(path), *change, "--dry-run"]) == 0
@@ -58,3 +57,24 @@ def test_a_dry_run_prints_it(tmp_path, capsys):
     assert main(["train", "--list"]) == 0 and "dvs128_gesture" in capsys.readouterr().out
     assert main(["train", "--schema"]) == 0 and '"batch_size"' in capsys.readouterr().out
     assert main(["train"]) == 1 and "`recipe` must be one of" in capsys.readouterr().err
+
+
+def test_a_dry_run_prints_each_stage(tmp_path, capsys):
+    path = recipe_of(pictures(tmp_path / "colors"))
+    stages = "[[stages]]\nnetwork = { steps = 1 }\n[[stages]]\ntraining = { epochs = 5 }\n"
+    path.write_text(path.read_text() + stages)
+    assert main(["train", str(path), "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    # 24 pictures in batches of 6, in 2 and in 5 epochs.
+    assert [line for line in printed.splitlines() if line.startswith(("Stage", "steps: "))] == [
+        "Stage 1",
+        "steps: 8",
+        "Stage 2",
+        "steps: 20",
+    ]
+
+
+def test_a_topology_is_for_dry_runs(tmp_path, capsys):
+    path = recipe_of(pictures(tmp_path / "colors"))
+    assert main(["train", str(path), "--topology", "v5e:2x2"]) == 1
+    assert "`topology` must be given with --dry-run" in capsys.readouterr().err
