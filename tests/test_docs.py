@@ -1,5 +1,6 @@
 """The code that the pages of docs/ show runs, one block after the other."""
 
+import csv
 import inspect
 import re
 
@@ -69,6 +70,16 @@ def test_the_table_of_networks():
         width = inspect.signature(factory).parameters["width"].default
         expected[name] = (re.search(r"Default: (\(.*?\))", factory.__doc__).group(1), width)
     assert found == expected
+
+
+def test_the_table_of_tpus_is_that_of_the_measurements():
+    text = (ROOT / "docs" / "scale.md").read_text("utf-8")
+    with open(ROOT / "docs" / "measurements" / "tpu.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    for row in rows:
+        assert f"| {' | '.join(row)} |" in text
+    found = [line for line in text.splitlines() if line.startswith("| cifar10 ")]
+    assert len(found) == len(rows) - 1
 
 
 @pytest.mark.heavy
