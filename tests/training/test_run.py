@@ -1,7 +1,6 @@
 """Runs by a recipe: what they leave, how they resume, and what they refuse."""
 
 import csv
-import hashlib
 import json
 import os
 import random
@@ -35,8 +34,8 @@ def run(recipe_path, tmp_path_factory):
 
 
 def weights(folder, result):
-    path = folder / result["preset"] / "model.weights.h5"
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Return the weights; a file also has automatic names, which count in a process."""
+    return zoo.load(folder / result["preset"]).get_weights()
 
 
 def test_a_run_leaves_all_that_is_known_of_it(run, recipe_path):
@@ -158,7 +157,7 @@ def test_kills_at_random_moments_change_nothing(recipe_path, run, tmp_path):
         process = start(recipe_path, out)
         try:
             # Longer each time, so that a slow machine comes to the end as well.
-            deadline = time.monotonic() + draw.uniform(2, 5 + kills)
+            deadline = time.monotonic() + draw.uniform(2, 5 + 2 * kills)
             while process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.05)
         finally:
@@ -170,5 +169,7 @@ def test_kills_at_random_moments_change_nothing(recipe_path, run, tmp_path):
             break
         assert kills < 40
     result = json.loads((out / "result.json").read_text())
-    assert kills >= 2 and weights(out, result) == weights(folder, run[1])
+    assert kills >= 2
+    for one, other in zip(weights(out, result), weights(folder, run[1]), strict=True):
+        np.testing.assert_array_equal(one, other)
     shutil.rmtree(out)

@@ -41,19 +41,18 @@ def trained(seconds, **more):
 
 @pytest.mark.heavy
 def test_slow_data_are_waited_for():
-    _, rows = trained(0.1)
+    _, rows = trained(0.2)
+    assert all(0 < row["waiting"] <= 1 for row in rows)
     # The first epoch has the compilation.
-    assert all(0.8 < row["waiting"] <= 1 for row in rows[1:])
+    assert max(row["waiting"] for row in rows[1:]) > 0.5
 
 
 @pytest.mark.heavy
 def test_fast_data_are_not():
     model, rows = trained(0.0)
     assert model.seen == STEPS and len(rows) == 3
-    slow, slow_rows = trained(0.05)
-    assert all(
-        0 <= row["waiting"] < after["waiting"] for row, after in zip(rows, slow_rows, strict=True)
-    )
+    slow, slow_rows = trained(0.1)
+    assert min(row["waiting"] for row in rows) < max(row["waiting"] for row in slow_rows)
     for one, other in zip(model.get_weights(), slow.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 

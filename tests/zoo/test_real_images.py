@@ -38,6 +38,7 @@ def test_part_of_the_test_images_is_recognized_as_stated(name):
 
 
 @pytest.mark.slow
+@pytest.mark.once  # The backends are compared above.
 @pytest.mark.parametrize("name", OF_CIFAR10)
 def test_the_stated_accuracy(name):
     images, labels = cifar10_test()
