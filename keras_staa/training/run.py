@@ -176,7 +176,7 @@ def _finish(recipe, folder, model, names, places):
     epochs = sum(stage.training.epochs for stage in stages_of(recipe))
     # Where this machine keeps its files says nothing to others.
     described = recipe.model_dump(mode="json", exclude_none=True)
-    described["data"]["source"] = data_set = pathlib.PurePath(recipe.data.source).name
+    described["data"]["source"] = data_set = data_set_name(recipe.data.source)
     if recipe.teacher is not None:
         described["teacher"]["model"] = pathlib.PurePath(recipe.teacher.model).name
     card = {
@@ -220,6 +220,17 @@ def _descriptions(recipe, places):
         if split is not None
     }
     return {**found, "normalize": recipe.data.arguments().get("normalize", False)}
+
+
+def data_set_name(source):
+    """Return the name of a data set: that of its folder or file, without the path and `.npz`.
+
+    Example:
+
+    >>> data_set_name("/data/cifar10.npz")
+    'cifar10'
+    """
+    return pathlib.PurePath(source).name.removesuffix(".npz")
 
 
 def preset_name(factory, arguments, data_set):
