@@ -11,6 +11,7 @@ from tests.real import ROOT
 
 
 @pytest.mark.slow
+@pytest.mark.once
 def test_the_demo(tmp_path):
     pytest.importorskip("sklearn")
     pytest.importorskip("skimage")

@@ -111,7 +111,7 @@ def test_images_are_decoded_once(read, monkeypatch):
     """Each pass takes what is in memory, in another order."""
     decoded = tf.Variable(0, dtype="int64")
 
-    def counting(tf, size):
+    def counting(tf, size, crop):
         def count(image, label):
             decoded.assign_add(1)
             return image, label
