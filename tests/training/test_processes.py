@@ -120,7 +120,7 @@ def children(pid):
 @pytest.mark.slow
 def test_a_killed_process_ends_the_others_and_the_run_resumes(tmp_path):
     recipe = recipe_of(pictures(tmp_path / "colors"))
-    out, more = tmp_path / "run", ("--processes", 2, "--set", "training.epochs=3")
+    out, more = tmp_path / "run", ("--processes", 2, "--set", "training.epochs=6")
     process = subprocess.Popen(
         command(recipe, out, *more), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
     )
