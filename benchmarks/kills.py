@@ -3,8 +3,8 @@
     KERAS_BACKEND=torch python benchmarks/kills.py --kills 20
 
 A STAAResNet19 of width 4 with batch normalization, time-step random dropout and learned decay and
-gain trains on a folder of small pictures by a recipe. Checkpoints are written within the epochs,
-and slowly, so that kills (SIGKILL) fall into their writing as well.
+gain trains on small images by the recipe `cifar10` with changes. Checkpoints are written within the
+epochs, and slowly, so that kills (SIGKILL) fall into their writing as well.
 """
 
 import argparse
@@ -19,39 +19,22 @@ import time
 
 import numpy as np
 
-RECIPE = """
-title = "Kills"
-source = "Random pictures of three colors."
-[data]
-source = "{source}"
-augment = "standard"
-[network]
-factory = "STAAResNet19"
-width = 4
-steps = 2
-bypass_rate = 0.2
-neuron = {{ surrogate = "triangular", threshold = 0.5 }}
-[loss]
-class_name = "CategoricalCrossentropy"
-[optimizer]
-class_name = "SGD"
-learning_rate = 0.05
-momentum = 0.9
-weight_decay = 1e-3
-[schedule]
-class_name = "CosineDecay"
-[training]
-epochs = {epochs}
-batch_size = 8
-save_freq = 3
-"""
+CHANGES = (
+    "data.augment=standard",
+    "network.width=4",
+    "network.steps=2",
+    "network.bypass_rate=0.2",
+    'network.neuron={surrogate="triangular", threshold=0.5}',
+    "training.batch_size=8",
+    "training.save_freq=3",
+)
 # What the process that is killed runs: each checkpoint is written in pieces, over so many seconds.
 SLOW = 0.5
 PROGRAM = f"""
 import builtins, contextlib, pathlib, sys, time
 from keras_staa import h5_files, training
 
-writing = pathlib.Path(sys.argv[2] + ".writing")
+writing = pathlib.Path(sys.argv[1] + ".writing")
 
 class Slow:
     def __init__(self, file):
@@ -76,7 +59,7 @@ def slow(path, mode):
         yield Slow(file)
 
 h5_files.open = slow
-training.train(training.load_recipe(sys.argv[1]), sys.argv[2], verbose=0)
+training.train(training.load_recipe("cifar10", sys.argv[2:]), sys.argv[1], verbose=0)
 """
 
 
@@ -88,23 +71,19 @@ def arguments():
     return parser.parse_args()
 
 
-def pictures(folder):
-    """Write noisy pictures of three colors, in splits `train` and `test`."""
-    from PIL import Image
-
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 40), ("test", 4)):
-        for channel, name in enumerate(("red", "green", "blue")):
-            place = folder / split / name
-            place.mkdir(parents=True)
-            for index in range(count):
-                pixels = rng.integers(0, 120, (16, 16, 3), dtype="uint8")
-                pixels[..., channel] += 120
-                Image.fromarray(pixels).save(place / f"{index}.png")
+def images(path):
+    """Write a file of noisy images of three colors."""
+    rng, arrays = np.random.default_rng(0), {}
+    for split, count in (("train", 120), ("test", 12)):
+        labels = np.arange(count) % 3
+        pixels = rng.integers(0, 120, (count, 16, 16, 3), dtype="uint8")
+        pixels[np.arange(count), ..., labels] += 120
+        arrays |= {f"x_{split}": pixels, f"y_{split}": labels}
+    np.savez(path, **arrays)
 
 
-def run(program, recipe, out):
-    words = [sys.executable, "-c", program, str(recipe), str(out)]
+def run(changes, out):
+    words = [sys.executable, "-c", PROGRAM, str(out), *changes]
     return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -117,9 +96,9 @@ def steps_of(out):
     return max(numbers, default=None)
 
 
-def kill(program, recipe, out, draw, wait):
+def kill(changes, out, draw, wait):
     """Run until a moment after the first new checkpoint. Returns whether it was killed writing."""
-    process, before = run(program, recipe, out), steps_of(out)
+    process, before = run(changes, out), steps_of(out)
     while process.poll() is None and steps_of(out) == before:
         time.sleep(0.01)
     deadline = time.monotonic() + draw.uniform(0, wait)
@@ -146,19 +125,19 @@ def main():
     draw = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
-        pictures(place / "colors")
-        recipe = place / "recipe.toml"
-        recipe.write_text(RECIPE.format(source=place / "colors", epochs=args.epochs))
-        if run(PROGRAM, recipe, place / "whole").wait():
+        images(place / "colors.npz")
+        source = f"data.source={place / 'colors.npz'}"
+        changes = [*CHANGES, source, f"training.epochs={args.epochs}"]
+        if run(changes, place / "whole").wait():
             raise SystemExit("The training itself failed.")
         kills, writes, at = 0, 0, []
         while kills < args.kills:
-            was = kill(PROGRAM, recipe, place / "killed", draw, wait=2.0)
+            was = kill(changes, place / "killed", draw, wait=2.0)
             if was is None:
                 raise SystemExit(f"The training ended after {kills} kills: give more --epochs.")
             kills, writes = kills + 1, writes + was
             at.append(steps_of(place / "killed"))
-        if run(PROGRAM, recipe, place / "killed").wait():
+        if run(changes, place / "killed").wait():
             raise SystemExit("The training failed after the kills.")
         pairs = zip(weights(place / "whole"), weights(place / "killed"), strict=True)
         equal = all(np.array_equal(one, other) for one, other in pairs)

@@ -8,12 +8,11 @@ is in the file is not compiled again. `--fit` looks for the largest batch of one
 """
 
 import argparse
-import csv
 import os
 import pathlib
 import time
 
-from keras_staa import training
+from keras_staa import csv_files, training
 from keras_staa.training import topology
 
 TOPOLOGIES = ("v5e:1x1", "v5e:2x2", "v5e:4x4", "v5e:8x8", "v5e:16x16")
@@ -81,23 +80,6 @@ def step(args, recipe, name, batch):
     return dict(zip(COLUMNS, map(str, values), strict=True))
 
 
-def rows_of(path):
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def write(path, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
-    with open(draft, "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    draft.replace(path)
-
-
 def main():
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     args = arguments()
@@ -106,7 +88,7 @@ def main():
     for name in args.topologies:
         wanted = (args.recipe, width, policy, name, str(args.batch), str(args.remat))
         known = ("recipe", "width", "policy", "topology", "batch a chip", "remat")
-        rows = rows_of(args.out)
+        rows = csv_files.read(args.out)
         if any(tuple(row[column] for column in known) == wanted for row in rows):
             continue
         batch = args.batch
@@ -115,7 +97,8 @@ def main():
             batch //= 2
             row = step(args, recipe, name, batch)
         if row is not None:
-            write(args.out, [*rows, row])
+            args.out.parent.mkdir(parents=True, exist_ok=True)
+            csv_files.write(args.out, [*rows, row])
             print(row, flush=True)
 
 

@@ -12,7 +12,6 @@ Source: the paper's ablation on CIFAR-100.
 """
 
 import concurrent.futures
-import csv
 import os
 import statistics
 import time
@@ -35,6 +34,7 @@ from compiled_epochs import (
 )
 
 import keras_staa
+from keras_staa import csv_files
 
 OFF = {"context": False, "position": None, "step_gate": False, "bypass_rate": 0.0}
 PARTS = {
@@ -44,7 +44,6 @@ PARTS = {
     "+ step attention": {"bypass_rate": 0.0},
     "+ time-step random dropout": {"bypass_rate": 0.1},
 }
-FIELDS = ["network", "seed", "accuracy", "seconds"]
 
 
 def arguments():
@@ -61,23 +60,6 @@ def arguments():
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
     parser.add_argument("--table", action="store_true", help="print the results and exit")
     return parser.parse_args()
-
-
-def results(path):
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def record(path, row):
-    rows = [*results(path), row]
-    draft = path.with_suffix(".draft")
-    with open(draft, "w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        writer.writeheader()
-        writer.writerows(rows)
-    draft.replace(path)
 
 
 def table(rows):
@@ -118,7 +100,7 @@ def main():
     args = arguments()
     path = args.out / "results.csv"
     if args.table:
-        print(table(results(path)))
+        print(table(csv_files.read(path)))
         return
     training.begin(args)
     with np.load(args.npz) as file:
@@ -126,7 +108,7 @@ def main():
         test = file["x_test"], file["y_test"].ravel()
     classes, pairs = int(y.max()) + 1, training.channel_statistics(x)
     data = padded(x), jnp.asarray(y, "int32")
-    done = {(row["network"], int(row["seed"])) for row in results(path)}
+    done = {(row["network"], int(row["seed"])) for row in csv_files.read(path)}
     seeds = {n: [s for s in range(args.seeds) if (n, s) not in done] for n in PARTS}
     pool = concurrent.futures.ThreadPoolExecutor()
     models = {name: network(args, PARTS[name], classes, pairs) for name in PARTS if seeds[name]}
@@ -146,17 +128,15 @@ def main():
             run, start = programs[name].result(), time.perf_counter()
             fit(model, run, args, data, seed)
             accuracy, seconds = accuracy_of(model, *test), time.perf_counter() - start
-            record(
-                path,
-                {
-                    "network": name,
-                    "seed": seed,
-                    "accuracy": f"{accuracy:.4f}",
-                    "seconds": f"{seconds:.1f}",
-                },
-            )
+            row = {
+                "network": name,
+                "seed": seed,
+                "accuracy": f"{accuracy:.4f}",
+                "seconds": f"{seconds:.1f}",
+            }
+            csv_files.write(path, [*csv_files.read(path), row])
             print(f"{name} seed {seed} accuracy {accuracy:.4f} {seconds:.1f} s", flush=True)
-    print(table(results(path)))
+    print(table(csv_files.read(path)))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ ends with the weights; the same command, with it, then writes the preset.
 """
 
 import concurrent.futures
-import csv
 import json
 import os
 import pathlib
@@ -40,8 +39,10 @@ from compiled_epochs import (
 )
 
 import keras_staa
+from keras_staa import csv_files
 from keras_staa.models.transfer import transfer
 
+COLUMNS = ("epoch", "stage", "steps", "loss", "accuracy", "seconds")
 TEACHER, ORIGIN, MACHINE = "network.keras", "origin.json", "machine.txt"
 
 
@@ -133,16 +134,8 @@ def record(path, before, rows):
 
     Rows of a stage that was cut off ahead of its weights are replaced.
     """
-    kept = []
-    if path.exists():
-        with open(path, newline="") as file:
-            kept = list(csv.reader(file))[1 : 1 + before]
-    draft = path.with_suffix(".draft")
-    with open(draft, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["epoch", "stage", "steps", "loss", "accuracy", "seconds"])
-        writer.writerows([*kept, *rows])
-    draft.replace(path)
+    kept = csv_files.read(path)[:before]
+    csv_files.write(path, [*kept, *(dict(zip(COLUMNS, row, strict=True)) for row in rows)])
 
 
 def main():

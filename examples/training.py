@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 import keras_staa
-from keras_staa.training.run import preset_name
+from keras_staa.training.publishing import preset_name
 
 
 def parser(description, **defaults):

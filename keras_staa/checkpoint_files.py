@@ -45,7 +45,7 @@ def write(path, model, record, metrics, arrays):
     _check_finite(model)
     content = h5_files.weights(model)
     groups = {
-        _GENERATORS: _numbered(_generators(model)),
+        _GENERATORS: _numbered(generators(model)),
         _METRICS: _numbered(model.metrics_variables if metrics else []),
         **arrays,
     }
@@ -112,7 +112,7 @@ def restore(found, model):
     """Give a model and its optimizer the state of a checkpoint."""
     h5_files.load_weights(model, found["content"])
     states = _listed(found["groups"].get(_GENERATORS, {}))
-    for variable, value in zip(_generators(model), states, strict=False):
+    for variable, value in zip(generators(model), states, strict=False):
         variable.assign(value)
 
 
@@ -121,7 +121,7 @@ def metrics(found):
     return _listed(found["groups"].get(_METRICS, {}))
 
 
-def _generators(model):
+def generators(model):
     """Return the states of a model's random generators: its variables that are no weights."""
     weights = {id(variable) for variable in model.weights}
     return [variable for variable in model.variables if id(variable) not in weights]

@@ -34,8 +34,7 @@ def read(recipe, split, data_dir=None, cache_dir=None, training=False, augmented
     arguments |= {"split": split, "data_dir": data_dir, "one_hot": True, "shuffle": training}
     arguments["batch_size"] = recipe.training.batch_size
     if training:
-        arguments |= {"drop_remainder": True, "seed": recipe.training.seed}
-        arguments["shard"] = tuple(group) if group.count > 1 else None
+        arguments |= {"drop_remainder": True, "seed": recipe.training.seed, "shard": group}
         if augmented and not recipe.training.augment_in_step:
             arguments["augment"] = _layers(augment)
     else:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_staa import checks
+from keras_staa.checkpoint_files import generators
 from keras_staa.layers import flatten_layers
 
 
@@ -43,7 +44,7 @@ def recalibrate(model, batches, steps=50):
     if not layers:
         return model
     momenta, sums, count = [layer.momentum for layer in layers], None, 0
-    random = _random_states(model)
+    random = [(v, keras.ops.convert_to_numpy(v)) for v in generators(model)]
     try:
         for layer in layers:
             # Then the averages are those of the last batch.
@@ -70,12 +71,6 @@ def recalibrate(model, batches, steps=50):
 def _statistics(layer):
     moving = (layer.moving_mean, layer.moving_variance)
     return np.stack([keras.ops.convert_to_numpy(v).astype("float64") for v in moving])
-
-
-def _random_states(model):
-    """Return the states of random generators, which a pass of training advances, with values."""
-    kept = [v for v in model.non_trainable_variables if "seed_generator" in v.path]
-    return [(v, keras.ops.convert_to_numpy(v)) for v in kept]
 
 
 def _first(batches, steps):

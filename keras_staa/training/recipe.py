@@ -1,6 +1,5 @@
 """Recipes: trainings as TOML files, read, changed and checked."""
 
-import copy
 import difflib
 import inspect
 import pathlib
@@ -148,7 +147,7 @@ def stages_of(recipe, where="recipe"):
                     f"{where}: `{section}.{common[0]}` must be the same in all stages. Received: "
                     f"{keys[common[0]]!r} in stage {number}"
                 )
-        merged = copy.deepcopy(content)
+        merged = dict(content)
         for section, keys in change.items():
             merged[section] = {**merged.get(section, {}), **keys}
         found.append(parse(merged, f"{where}, stage {number}"))

@@ -6,18 +6,14 @@ import json
 import logging
 import math
 import pathlib
-import re
-import shutil
-import tempfile
 
 import keras
 
-from keras_staa import models, zoo
 from keras_staa.callbacks import Checkpoint
 from keras_staa.training import build, run_folder
 from keras_staa.training.devices import use_devices
 from keras_staa.training.processes import ALONE, average_gradients, check_equal
-from keras_staa.training.recalibration import recalibrate
+from keras_staa.training.publishing import publish
 from keras_staa.training.recipe import stages_of
 from keras_staa.training.waiting import WaitingShare
 
@@ -85,7 +81,9 @@ def train(recipe, out, data_dir=None, cache_dir=None, devices=None, verbose=2, g
                 model, names = _fit(recipe, folder, places, verbose if first else 0, group)
             if not first:
                 return None
-            return _finish(recipe, folder, model, names, places)
+            result = publish(recipe, folder, model, names, places)
+            _LOG.info("Accuracy: %s", result["accuracy"])
+            return result
         finally:
             keras.config.set_dtype_policy(before)
 
@@ -162,108 +160,6 @@ def _fit_stage(recipe, folder, checkpoints, before, done, *, places, verbose, gr
     )
     check_equal(network, group)
     return network, names
-
-
-def _finish(recipe, folder, model, names, places):
-    """Measure the network with the rounded weights of its preset, and write both."""
-    keras.config.set_dtype_policy("float32")
-    arguments = {**model.arguments, "step_logits": False, "classifier_activation": "softmax"}
-    network = models.FACTORIES[model.factory](**arguments)
-    network.set_weights(model.get_weights())
-    if recipe.training.recalibrate:
-        samples = build.read(recipe, recipe.data.train, training=True, augmented=False, **places)
-        recalibrate(network, samples, recipe.training.recalibrate)
-    epochs = sum(stage.training.epochs for stage in stages_of(recipe))
-    # Where this machine keeps its files says nothing to others.
-    described = recipe.model_dump(mode="json", exclude_none=True)
-    described["data"]["source"] = data_set = data_set_name(recipe.data.source)
-    if recipe.teacher is not None:
-        described["teacher"]["model"] = pathlib.PurePath(recipe.teacher.model).name
-    card = {
-        "data_set": data_set,
-        "class_names": names,
-        "training": {
-            "recipe": described,
-            "reported_epoch": epochs,
-            **run_folder.environment(),
-            **_descriptions(recipe, places),
-        },
-        "history": folder / run_folder.HISTORY,
-    }
-    name = preset_name(model.factory, model.arguments, data_set)
-    if recipe.data.test is not None:
-        with tempfile.TemporaryDirectory() as place:
-            draft = zoo.save(network, pathlib.Path(place) / name, **card)
-            network = zoo.load(draft)
-        test = build.read(recipe, recipe.data.test, **places)
-        card["accuracy"] = _accuracy(network, test, recipe.data.test)
-    shutil.rmtree(folder / name, ignore_errors=True)
-    zoo.save(network, folder / name, **card)
-    result = {
-        "preset": name,
-        "accuracy": card["accuracy"]["value"] if "accuracy" in card else None,
-        "epochs": epochs,
-    }
-    run_folder.write_json(folder / run_folder.RESULT, result)
-    _LOG.info("Accuracy: %s", result["accuracy"])
-    return result
-
-
-def _descriptions(recipe, places):
-    """Return what recordings were learned from and measured, and how they were read."""
-    if recipe.data.reader != "events":
-        return {}
-    parts = {"data": recipe.data.train, "test_data": recipe.data.test}
-    found = {
-        name: build.read(recipe, split, training=name == "data", **places).description
-        for name, split in parts.items()
-        if split is not None
-    }
-    return {**found, "normalize": recipe.data.arguments().get("normalize", False)}
-
-
-def data_set_name(source):
-    """Return the name of a data set: that of its folder or file, without the path and `.npz`.
-
-    Example:
-
-    >>> data_set_name("/data/cifar10.npz")
-    'cifar10'
-    """
-    return pathlib.PurePath(source).name.removesuffix(".npz")
-
-
-def preset_name(factory, arguments, data_set):
-    """Return the name of a preset, such as `resnet19_w128_t4.cifar10`.
-
-    Args:
-        factory: name of the factory.
-        arguments: arguments of the network, a mapping.
-        data_set: string.
-
-    Example:
-
-    >>> preset_name("STAAVGG", {"width": 32, "steps": 2, "attention": True}, "cifar10")
-    'vgg_w32_t2.cifar10'
-    """
-    kind = factory.removeprefix("STAA").lower()
-    if isinstance(neuron := arguments.get("neuron"), str):
-        kind += f"_{neuron}"
-    elif not arguments["attention"]:
-        kind += "_lif"
-    last = re.sub(r"\W", "_", data_set).lower()
-    return f"{kind}_w{arguments['width']}_t{arguments['steps']}.{last}"
-
-
-def _accuracy(network, test, split):
-    network.compile(loss="categorical_crossentropy", metrics=["accuracy"])
-    value = network.evaluate(test, return_dict=True, verbose=0)["accuracy"]
-    return {
-        "value": round(value, 4),
-        "split": split,
-        "images": sum(len(labels) for _, labels in test),
-        "measured": "keras-staa train",
-    }
 
 
 def sample_shape(samples):

@@ -9,8 +9,8 @@ import pytest
 
 from keras_staa import STAAVGG, training
 from keras_staa.training import build
+from keras_staa.training.publishing import preset_name
 from keras_staa.training.recipe import dump, parse
-from keras_staa.training.run import preset_name
 from tests.real import ROOT
 from tests.training.support import RECIPE
 

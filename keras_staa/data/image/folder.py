@@ -128,16 +128,27 @@ def _array(path, size, crop):
     except ValueError as error:
         raise _error(path, error) from error
     if crop:
-        picture = picture.crop(_central(*picture.size, *size))
+        picture = picture.crop(central(*picture.size, size))
     if picture.size != (size[1], size[0]):
         picture = picture.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.asarray(picture)
 
 
-def _central(width, height, rows, columns):
-    """Return the box of the largest central part with the aspect ratio of rows and columns."""
-    part_height = min(height, max(width * rows // columns, 1))
-    part_width = min(width, max(height * columns // rows, 1))
+def central(width, height, size, least=min, most=max):
+    """Return the box of the largest central part of an image with the aspect ratio of a size.
+
+    Args:
+        width: integer, of the image.
+        height: integer, of the image.
+        size: (height, width).
+        least: function that gives the smaller of two numbers, for tensors that of their library.
+        most: function that gives the larger of two numbers.
+
+    Returns:
+        Left, top, right and bottom, in whole pixels.
+    """
+    part_height = least(height, most(width * size[0] // size[1], 1))
+    part_width = least(width, most(height * size[1] // size[0], 1))
     left, top = (width - part_width) // 2, (height - part_height) // 2
     return left, top, left + part_width, top + part_height
 

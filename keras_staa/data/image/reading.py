@@ -5,7 +5,7 @@ import itertools
 from keras_staa import _keras, checks
 from keras_staa.data.batches import MEMORY, check_shard
 from keras_staa.data.image import arrays, augmenting, sources
-from keras_staa.data.image.folder import find_pictures, read_folder
+from keras_staa.data.image.folder import central, find_pictures, read_folder
 from keras_staa.data.image.passes import passes
 
 
@@ -223,11 +223,9 @@ def _resizer(tf, size, crop):
     def resize(image, label):
         if crop:
             height, width = tf.unstack(tf.shape(image)[:2])
-            # Whole pixels, as Pillow's crop of a folder of pictures.
-            rows = tf.minimum(height, tf.maximum(width * size[0] // size[1], 1))
-            columns = tf.minimum(width, tf.maximum(height * size[1] // size[0], 1))
-            top, left = (height - rows) // 2, (width - columns) // 2
-            image = image[top : top + rows, left : left + columns]
+            parts = central(width, height, size, least=tf.minimum, most=tf.maximum)
+            left, top, right, bottom = parts
+            image = image[top:bottom, left:right]
         resized = tf.image.resize(image, size, antialias=True)
         return tf.saturate_cast(tf.round(resized), image.dtype), label
 
