@@ -183,8 +183,8 @@ def test_clones_are_marked():
     assert all(keras.backend.is_keras_tensor(tensor) for tensor in marked)
 
 
-# Names with an underscore of others than Keras: of named tuples, and a package of PyTorch.
-OTHERS = {"_asdict", "_replace", "_fields", "_inductor"}
+# Names with an underscore of others than Keras: of named tuples, of os and a package of PyTorch.
+OTHERS = {"_asdict", "_replace", "_fields", "_exit", "_inductor"}
 
 
 def own_names(tree):
