@@ -32,7 +32,7 @@ CHANGES = (
 SLOW = 0.5
 PROGRAM = f"""
 import builtins, contextlib, pathlib, sys, time
-from keras_staa import h5_files, training
+from keras_staa import files, training
 
 writing = pathlib.Path(sys.argv[1] + ".writing")
 
@@ -58,7 +58,7 @@ def slow(path, mode):
     with builtins.open(path, mode) as file:
         yield Slow(file)
 
-h5_files.open = slow
+files.open = slow
 training.train(training.load_recipe("cifar10", sys.argv[2:]), sys.argv[1], verbose=0)
 """
 

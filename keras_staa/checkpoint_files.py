@@ -7,7 +7,7 @@ import json
 import keras
 import numpy as np
 
-from keras_staa import _keras, h5_files
+from keras_staa import _keras, files, h5_files
 
 # What a file holds besides the weights and the optimizer's state in the layout of Keras.
 _GENERATORS, _METRICS, _RECORD = "random_generators", "metrics", "run"
@@ -57,7 +57,7 @@ def write(path, model, record, metrics, arrays):
         file[_RECORD] = np.frombuffer(json.dumps(record).encode(), "uint8")
     content = content.getbuffer()
     digest = hashlib.sha256(content).hexdigest()
-    h5_files.write(path, content, _MARK, digest.encode())
+    files.write(path, content, _MARK, digest.encode())
 
 
 def read(path):

@@ -3,7 +3,7 @@
 import csv
 import io
 
-from keras_staa import h5_files
+from keras_staa import files
 
 
 def read(path):
@@ -20,4 +20,4 @@ def write(path, rows):
     writer = csv.DictWriter(text, list(rows[0]))
     writer.writeheader()
     writer.writerows(rows)
-    h5_files.write(path, text.getvalue().encode())
+    files.write(path, text.getvalue().encode())

@@ -4,10 +4,7 @@ HDF5 writes to a disk in its own way: on a full one it kills the process. What i
 first is written by Python, which raises an OSError, and reading needs no temporary folder.
 """
 
-import contextlib
 import io
-import os
-import pathlib
 
 
 class _Memory(io.BytesIO):
@@ -36,45 +33,3 @@ def load_weights(model, content):
         content: bytes-like, what a `.weights.h5` file holds.
     """
     model.load_weights(_Memory(content))
-
-
-def write(path, *parts):
-    """Write a file that is there whole or not at all, whenever the process or the machine stops.
-
-    Args:
-        path: of the file. One that is there is replaced.
-        *parts: bytes-like, one after the other.
-
-    Raises:
-        OSError: if the disk is full or the folder cannot be written. What was at `path` is still
-            there.
-    """
-    path = pathlib.Path(path)
-    partial = partial_name(path)
-    try:
-        with open(partial, "wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise
-    _sync_folder(path.parent)
-
-
-def partial_name(path):
-    """Return the name under which `write` begins a file, which a killed process leaves behind."""
-    return path.with_name(path.name + ".partial")
-
-
-def _sync_folder(folder):
-    """Make the new name last, too. Not every system lets a folder be opened."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

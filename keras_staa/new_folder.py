@@ -9,6 +9,10 @@ from keras_staa.file_lock import alone
 _PARTIAL = ".keras-staa-partial"
 
 
+class FolderExists(ValueError):
+    """There is one already."""
+
+
 @contextlib.contextmanager
 def new_folder(folder):
     """Give a temporary folder to fill, which then takes the name of `folder`.
@@ -20,13 +24,13 @@ def new_folder(folder):
         folder: a `pathlib.Path` at which nothing is yet.
 
     Raises:
-        ValueError: if it exists.
+        FolderExists: if it exists; a ValueError.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     partial = _partial(folder)
     with alone(_lock(partial)):
         if folder.exists():
-            raise ValueError(f"`folder` must not exist yet. Received: folder={str(folder)!r}")
+            raise FolderExists(f"`folder` must not exist yet. Received: folder={str(folder)!r}")
         for left in folder.parent.glob(f".*{_PARTIAL}"):
             if left != partial:
                 with contextlib.suppress(BlockingIOError), alone(_lock(left), wait=False):

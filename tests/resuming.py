@@ -10,7 +10,7 @@ import time
 import keras
 import numpy as np
 
-from keras_staa import data, h5_files
+from keras_staa import data, files
 from keras_staa.callbacks import Checkpoint
 from tests.zoo.support import Tiny
 
@@ -93,7 +93,7 @@ def _slow_writes(name):
     def opened(path, mode):
         return Slow(path, mode) if path.name.startswith(name) else open(path, mode)
 
-    h5_files.open = opened
+    files.open = opened
 
 
 if __name__ == "__main__":

@@ -1,22 +1,14 @@
 """Presets on disk: where they are, what they say, and whether their files are whole."""
 
-from keras_staa.presets.folders import (
-    CARD,
-    DESCRIPTION,
-    HISTORY,
-    WEIGHTS,
-    aliases,
-    find,
-    known_as,
-    names,
-    root,
-)
-from keras_staa.presets.preset import Preset, open_preset, sha256
+from keras_staa.presets.folders import aliases, find, known_as, names, root
+from keras_staa.presets.parts import CARD, DESCRIPTION, FILES, HISTORY, WEIGHTS
+from keras_staa.presets.preset import Preset, open_preset
 from keras_staa.presets.schema import description_class
 
 __all__ = [
     "CARD",
     "DESCRIPTION",
+    "FILES",
     "HISTORY",
     "WEIGHTS",
     "Preset",
@@ -27,5 +19,4 @@ __all__ = [
     "names",
     "open_preset",
     "root",
-    "sha256",
 ]

@@ -1,4 +1,4 @@
-"""Where presets are: those of this library, and folders that `keras_staa.zoo.save` wrote.
+"""Where presets are: those of this library, folders that `zoo.save` wrote, and other sources.
 
 Those of this library lie in the installed package, or in `zoo/` of a checkout.
 """
@@ -7,7 +7,9 @@ import json
 import os
 import pathlib
 
-DESCRIPTION, WEIGHTS, CARD, HISTORY = "preset.json", "model.weights.h5", "card.md", "history.csv"
+from keras_staa.presets import sources
+from keras_staa.presets.parts import DESCRIPTION
+
 ALIASES = "aliases.json"
 
 
@@ -33,19 +35,23 @@ def find(name_or_folder):
     """Return the folder of a preset.
 
     Args:
-        name_or_folder: canonical name, alias, or the path of a folder that `zoo.save` wrote.
+        name_or_folder: canonical name, alias, path of a folder that `zoo.save` wrote or of a zip
+            file of one, or an address that begins with `https://` or `hf://`.
 
     Returns:
         A `pathlib.Path`.
 
     Raises:
         ValueError: if there is no such preset.
+        OSError: if it cannot be downloaded.
     """
     if not isinstance(name_or_folder, (str, os.PathLike)):
         raise ValueError(
             "A preset must be given by its name or the path of its folder. "
             f"Received: {name_or_folder!r}"
         )
+    if (source := sources.of(name_or_folder)) is not None:
+        return source(name_or_folder)
     folder = pathlib.Path(name_or_folder)
     is_folder = bool(os.fspath(name_or_folder)) and os.path.isfile(folder / DESCRIPTION)
     # A path is a path; only a string may be a name.
@@ -59,8 +65,8 @@ def find(name_or_folder):
     if known or is_folder:
         return known or folder
     raise ValueError(
-        f"A preset must be one of {names()}, an alias of {sorted(aliases())}, or a folder that "
-        f"holds {DESCRIPTION}. Received: {str(name_or_folder)!r}"
+        f"A preset must be one of {names()}, an alias of {sorted(aliases())}, a folder that holds "
+        f"{DESCRIPTION}, or {sources.KINDS}. Received: {str(name_or_folder)!r}"
     )
 
 

@@ -1,9 +1,9 @@
 """A preset that was opened: read once, checked once."""
 
-import hashlib
 import pathlib
 
-from keras_staa.presets import folders, schema
+from keras_staa import files
+from keras_staa.presets import folders, parts, schema
 
 
 class Preset:
@@ -21,9 +21,9 @@ class Preset:
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
-        self.path = self.folder / folders.DESCRIPTION
-        self.weights_path = self.folder / folders.WEIGHTS
-        self.history_path = self.folder / folders.HISTORY
+        self.path = self.folder / parts.DESCRIPTION
+        self.weights_path = self.folder / parts.WEIGHTS
+        self.history_path = self.folder / parts.HISTORY
         self.description = schema.parse(self.path)
 
     def __getattr__(self, name):
@@ -40,7 +40,7 @@ class Preset:
 
     def card(self):
         """Return the text of the card, in Markdown."""
-        return (self.folder / folders.CARD).read_text("utf-8")
+        return (self.folder / parts.CARD).read_text("utf-8")
 
     def weights(self):
         """Return the weight file, after a check of its sha256.
@@ -58,7 +58,7 @@ class Preset:
                 f"{path} is missing: the weights of preset {self.name!r}, {self.bytes} bytes with "
                 f"sha256 {self.sha256}. {schema.REPAIR}"
             )
-        size, found = path.stat().st_size, sha256(path)
+        size, found = path.stat().st_size, files.sha256(path)
         if found != self.sha256 or size != self.bytes:
             raise ValueError(
                 f"{path} is damaged or was changed: expected {self.bytes} bytes with sha256 "
@@ -71,7 +71,7 @@ def open_preset(name_or_folder):
     """Open a preset.
 
     Args:
-        name_or_folder: canonical name, alias, or the path of a folder that `zoo.save` wrote.
+        name_or_folder: canonical name, alias, path or address, as `find` takes them.
 
     Returns:
         A `Preset`.
@@ -80,9 +80,3 @@ def open_preset(name_or_folder):
         ValueError: if there is no such preset, or its description does not fit the schema.
     """
     return Preset(folders.find(name_or_folder))
-
-
-def sha256(path):
-    """Return the sha256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,8 +5,7 @@ import json
 import math
 import typing
 
-# Descriptions have a few thousand bytes; so many are read before a look at them.
-LONGEST = 2**22
+from keras_staa.presets.parts import DESCRIPTION, LONGEST
 
 
 @functools.cache
@@ -86,8 +85,8 @@ def parse(path):
 
 def _text(path):
     """Return the text of a JSON file in which every name stands once and every number is finite."""
-    if path.stat().st_size > LONGEST:
-        raise ValueError(f"it has more than {LONGEST} bytes")
+    if path.stat().st_size > LONGEST[DESCRIPTION]:
+        raise ValueError(f"it has more than {LONGEST[DESCRIPTION]} bytes")
     text = path.read_text("utf-8")
     json.loads(text, object_pairs_hook=_once, parse_constant=_finite, parse_float=_finite)
     return text

@@ -12,7 +12,7 @@ import tomllib
 import keras
 
 import keras_staa
-from keras_staa import h5_files
+from keras_staa import files
 from keras_staa.training.recipe import dump
 
 RECIPE, ENVIRONMENT, RESULT = "recipe.toml", "environment.json", "result.json"
@@ -50,7 +50,7 @@ def prepare(folder, recipe):
         )
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / ENVIRONMENT, environment())
-    h5_files.write(path, dump(recipe).encode())
+    files.write(path, dump(recipe).encode())
     return folder
 
 
@@ -70,7 +70,7 @@ def environment():
 
 def write_json(path, content):
     """Write a JSON file, whole or not at all."""
-    h5_files.write(path, (json.dumps(content, indent=2) + "\n").encode())
+    files.write(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def keep_epochs(folder, count):
@@ -87,7 +87,7 @@ def keep_epochs(folder, count):
     kept = [row for row in rows[1:] if len(row) == len(rows[0]) and int(row[0]) < count]
     if len(kept) + 1 < len(rows):
         lines = [",".join(row) for row in [*rows[:1], *kept]]
-        h5_files.write(path, ("\n".join(lines) + "\n").encode())
+        files.write(path, ("\n".join(lines) + "\n").encode())
 
 
 def draw_curves(folder):
@@ -113,7 +113,7 @@ def draw_curves(folder):
         axes.legend()
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
-    h5_files.write(folder / CURVES, picture.getbuffer())
+    files.write(folder / CURVES, picture.getbuffer())
     return True
 
 

@@ -6,7 +6,7 @@ import shutil
 
 import keras
 
-from keras_staa import checks, h5_files, presets, serialized
+from keras_staa import checks, files, h5_files, presets, serialized
 from keras_staa.models.pretrained import parameters
 from keras_staa.new_folder import new_folder
 from keras_staa.presets import weight_files
@@ -93,7 +93,7 @@ def save(
             accuracy=accuracy,
             training=training or {},
             licence=licence,
-            sha256=presets.sha256(weights),
+            sha256=files.sha256(weights),
             bytes=weights.stat().st_size,
             weights_dtype=dtype,
             keras_version=keras.__version__,
@@ -119,7 +119,7 @@ def write_weights(model, path, dtype):
     """
     packed = io.BytesIO()
     weight_files.rewrite(h5_files.weights(model), packed, dtype)
-    h5_files.write(path, packed.getbuffer())
+    files.write(path, packed.getbuffer())
 
 
 def _list(items, indent=""):

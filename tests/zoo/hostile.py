@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from keras_staa import presets, zoo
+from keras_staa import files, zoo
 from tests.zoo.support import Tiny
 
 
@@ -23,7 +23,7 @@ def with_arguments(folder, **arguments):
 def sign(folder):
     """Let the description fit the weight file, as one who changes both would."""
     file = folder / "model.weights.h5"
-    size, digest = file.stat().st_size, presets.sha256(file)
+    size, digest = file.stat().st_size, files.sha256(file)
     describe(folder, lambda said: said.update(sha256=digest, bytes=size))
 
 
