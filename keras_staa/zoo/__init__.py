@@ -1,6 +1,7 @@
 """Trained networks by name."""
 
 from keras_staa.zoo.loading import describe, list_models, load
+from keras_staa.zoo.pushing import push
 from keras_staa.zoo.saving import save
 
-__all__ = ["describe", "list_models", "load", "save"]
+__all__ = ["describe", "list_models", "load", "push", "save"]

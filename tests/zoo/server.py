@@ -30,6 +30,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
+    def do_HEAD(self):
+        """The Hub is asked by it for the size of a file."""
+        self.do_GET()
+
     def do_GET(self):
         path = self.path.split("?")[0]
         start = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0]
@@ -57,8 +61,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.server.etags:
             self.send_header("ETag", etag)
         self.send_header("Content-Length", str(len(content) - start if length is None else length))
+        if len(parts := self.path.split("/resolve/")) == 2:
+            self.send_header("X-Repo-Commit", parts[1].split("/")[0])
         self.end_headers()
-        self.wfile.write((content if send is None else send)[start:])
+        if self.command != "HEAD":
+            self.wfile.write((content if send is None else send)[start:])
 
 
 @contextlib.contextmanager
