@@ -26,14 +26,14 @@ test: $(VENV)/.installed
 		KERAS_BACKEND=$$backend $(TEST) -m "not slow"; \
 	done
 
-# Every case of every test, on PyTorch and on one of the other two.
+# Every case on PyTorch, and two of three cases on one of the other two as well.
 test-full: $(VENV)/.installed
 	@set -e; for backend in $(BACKENDS); do \
 		echo "== all tests on $$backend"; \
 		KERAS_BACKEND=$$backend $(TEST); \
 	done
 
-# Every case of every test on every backend: for a release.
+# Every case of every test on every backend, and those marked as release.
 test-all: $(VENV)/.installed
 	@set -e; for backend in $(BACKENDS); do \
 		echo "== every case on $$backend"; \

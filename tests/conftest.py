@@ -20,10 +20,10 @@ import keras
 
 # Of the three backends the one that starts fastest. It runs every case of every test. The others
 # compile each network for seconds. In a quick run they run a sixth of the cases of each test, and
-# none of a test that is marked as heavy. In a full run each of them runs half of the cases, so that
-# a case runs on PyTorch and on one that compiles. With `--every-case` they run all.
+# none of a test that is marked as heavy. In a full run each of them runs a third of the cases, and
+# all that some backend skips. With `--every-case` all run all.
 ONCE = "torch"
-QUICK = 6
+QUICK, FULL = 6, 3
 FIRST = {"tensorflow": 0, "jax": 1}
 # The networks that take longest to compile, which the others stand for in a quick run.
 LARGE = "STAAResNet"
@@ -34,6 +34,8 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
+    if not config.getoption("every_case"):
+        _leave_out(config, items, lambda item: item.get_closest_marker("release"))
     _choose(config, items)
     # The longest begin first, so that no process is left with them at the end.
     items.sort(key=lambda item: not item.get_closest_marker("slow"))
@@ -55,8 +57,14 @@ def _choose(config, items):
         kept = part_of_cases(light, QUICK, FIRST[backend], LARGE)
     else:
         kept = share_of_cases(items, FIRST[backend])
-    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-    items[:] = kept
+    kept = set(kept)
+    _leave_out(config, items, lambda item: item not in kept)
+
+
+def _leave_out(config, items, is_left_out):
+    left = [item for item in items if is_left_out(item)]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if not is_left_out(item)]
 
 
 def part_of_cases(items, size, first, without=None):
@@ -78,7 +86,9 @@ def share_of_cases(items, first):
     for item in items:
         test = item.nodeid.split("[")[0]
         # The cases of a test take turns. Which backend begins differs between tests.
-        if (zlib.crc32(test.encode()) + seen[test]) % len(FIRST) == first:
+        turn = (zlib.crc32(test.encode()) + seen[test]) % FULL
+        # One that is skipped on a backend may be for this one alone.
+        if turn == first or item.get_closest_marker("skipif"):
             kept.append(item)
         seen[test] += 1
     return kept

@@ -87,9 +87,8 @@ def test_arrays_that_fit_shuffles(tmp_path):
 
 
 @pytest.mark.heavy
+@pytest.mark.skipif(BACKEND == "torch", reason="Keras has one step in an execution on PyTorch.")
 def test_several_steps_in_one_execution(tmp_path, monkeypatch):
-    if BACKEND == "torch":
-        pytest.skip("Keras has one step in an execution on PyTorch")
     made = network
 
     def several():

@@ -21,13 +21,13 @@ def run(*arguments):
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
-def jax_only():
-    if keras.backend.backend() != "jax":
-        pytest.skip("An epoch as one program is JAX's.")
+jax_only = pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="An epoch as one program is JAX's."
+)
 
 
+@jax_only
 def test_each_network_has_one_part_more(monkeypatch):
-    jax_only()
     monkeypatch.syspath_prepend(ROOT / "examples")
     import compare_parts
 
@@ -55,8 +55,8 @@ def test_each_network_has_one_part_more(monkeypatch):
     ]
 
 
+@jax_only
 def test_the_table_in_the_documentation_is_that_of_the_results():
-    jax_only()
     printed = run("--out", RESULTS, "--table").strip()
     assert printed in (ROOT / "docs" / "paper.md").read_text()
     with open(RESULTS / "results.csv") as file:
@@ -67,8 +67,8 @@ def test_the_table_in_the_documentation_is_that_of_the_results():
 
 
 @pytest.mark.slow
+@jax_only
 def test_a_comparison_resumes(tmp_path):
-    jax_only()
     labels = np.arange(32) % 10
     images = np.random.default_rng(0).integers(0, 256, (32, 32, 32, 3)).astype("uint8")
     data = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}

@@ -15,8 +15,9 @@ from tests.real import ROOT
 
 SCRIPT = ROOT / "examples" / "train_distilled.py"
 
-if keras.backend.backend() != "jax":
-    pytest.skip("An epoch as one program is JAX's.", allow_module_level=True)
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="An epoch as one program is JAX's."
+)
 
 
 @pytest.fixture

@@ -166,6 +166,7 @@ def test_torch_compile(training):
 
 
 @pytest.mark.slow
+@pytest.mark.release  # Inductor takes five minutes of a core for it.
 @needs_compiler
 @pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
 def test_a_whole_step_is_compiled():

@@ -11,6 +11,9 @@ KINDS = {
     "max": ("MaxPooling2D", {"pool_size": 3, "strides": 2, "padding": "same"}),
     "global": ("GlobalMaxPooling2D", {}),
 }
+TORCH = keras.backend.backend() == "torch"
+NONE = pytest.mark.skipif(TORCH, reason="Nothing of PyTorch's is compiled there.")
+COMPILED = [False, pytest.param(True, marks=NONE)]
 
 
 def called(layer, x, compiled):
@@ -26,13 +29,11 @@ def called(layer, x, compiled):
     return ops.convert_to_numpy(call(ops.convert_to_tensor(x)))
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", COMPILED)
 # Of many channels several are computed by one instruction.
 @pytest.mark.parametrize("channels", [3, 64])
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_number_passes(kind, channels, compiled):
-    if compiled and keras.backend.backend() == "torch":
-        pytest.skip("Nothing of PyTorch's is compiled there.")
     name, arguments = KINDS[kind]
     own = getattr(pooling, name)(**arguments)
     x = np.random.default_rng(0).normal(0, 1, (2, 9, 9, channels)).astype("float32")

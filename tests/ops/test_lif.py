@@ -138,13 +138,18 @@ if keras.backend.backend() == "torch" and not any(map(shutil.which, ("g++", "cla
     HOW = ["alone"]
 
 
-@pytest.mark.parametrize("how", HOW)
+ROLLED = pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="PyTorch compiles no rolled loop."
+)
+STEPS = [(5, how) for how in HOW] + [
+    pytest.param(18, how, marks=[ROLLED] if how == "compiled" else []) for how in HOW
+]
+
+
+@pytest.mark.parametrize("steps, how", STEPS)
 @pytest.mark.parametrize("form", ["fixed", "learned", "gated"])
-@pytest.mark.parametrize("steps", [5, 18])
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 def test_a_potential_that_is_no_number_shows(reset, steps, form, how):
-    if how == "compiled" and steps > 16 and keras.backend.backend() == "torch":
-        pytest.skip("PyTorch compiles no rolled loop.")
     x = np.random.default_rng(0).normal(0.6, 0.8, (2, steps, 3, 3, 19)).astype("float32")
     run = formed(x.shape, form, reset, how)
     clean = run(x)

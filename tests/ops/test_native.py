@@ -13,6 +13,11 @@ from keras_staa.layers import BatchNormalization, Conv2D
 from keras_staa.ops import native
 from tests.gradients import gradients
 
+BY_XLA = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="Only TensorFlow compiles this by XLA."
+)
+COMPILED = [False, pytest.param(True, marks=BY_XLA)]
+
 
 def images(shape=(3, 6, 5, 4), seed=0):
     return np.random.default_rng(seed).normal(0.5, 2.0, shape).astype("float32")
@@ -177,7 +182,7 @@ def by_hand_gradients(x, g, gamma, mean, variance, epsilon):
 
 
 @own_operation
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", COMPILED)
 @pytest.mark.parametrize("shape", [(512, 32, 32, 3), (784, 64, 64, 3)])
 def test_large_and_nearly_constant_channels_keep_their_digits(shape, compiled):
     """524,288 and 3.2 million values a channel, against float64."""
@@ -209,8 +214,6 @@ def test_large_and_nearly_constant_channels_keep_their_digits(shape, compiled):
 
 
 def compiled_by_xla(function):
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("only TensorFlow compiles this by XLA")
     import tensorflow as tf
 
     return tf.function(function, jit_compile=True, autograph=False)
@@ -223,7 +226,7 @@ def test_one_place_has_variance_zero(norm):
     np.testing.assert_allclose(norm.get_weights()[3], 0.75 * variance, rtol=1e-5)
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", COMPILED)
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "bfloat16", "float16"])
 def test_normalization_of_16_bits(policy, training, compiled):

@@ -11,8 +11,8 @@ from tests.real import cifar10_test
 OF_CIFAR10 = [n for n in zoo.list_models() if zoo.describe(n)["data_set"] == "cifar10"]
 # Fewest time steps first: a quick run on one backend takes the first.
 OF_CIFAR10.sort(key=lambda name: zoo.describe(name)["steps"])
-# The others are measured on all test images by `make test-full`.
-FASTEST = OF_CIFAR10[:1]
+# The others on a thousand images by `make test-full`, and on all of them by `make test-all`.
+PART = [OF_CIFAR10[0], *(pytest.param(n, marks=pytest.mark.slow) for n in OF_CIFAR10[1:])]
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="runs all backends at once")
@@ -26,7 +26,7 @@ def test_the_backends_give_one_answer(name):
     assert result["differ"] <= 2, result
 
 
-@pytest.mark.parametrize("name", FASTEST)
+@pytest.mark.parametrize("name", PART)
 @pytest.mark.heavy
 def test_part_of_the_test_images_is_recognized_as_stated(name):
     """A thousand images: four deviations of a binomial, over the whole test set's figure."""
@@ -38,6 +38,7 @@ def test_part_of_the_test_images_is_recognized_as_stated(name):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.once  # The backends are compared above.
 @pytest.mark.parametrize("name", OF_CIFAR10)
 def test_the_stated_accuracy(name):
