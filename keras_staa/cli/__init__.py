@@ -8,9 +8,16 @@ import argparse
 import sys
 
 import keras_staa
-from keras_staa.cli import describe, list_models, predict, train
+from keras_staa.cli import describe, evaluate, list_models, predict, train, verify
 
-COMMANDS = {"list": list_models, "describe": describe, "predict": predict, "train": train}
+COMMANDS = {
+    "list": list_models,
+    "describe": describe,
+    "predict": predict,
+    "evaluate": evaluate,
+    "verify": verify,
+    "train": train,
+}
 
 
 def main(argv=None):

@@ -1,7 +1,5 @@
 """`keras-staa train`: train a network by a recipe."""
 
-import os
-
 HELP = "Train a network by a recipe."
 
 
@@ -44,11 +42,9 @@ def add_arguments(parser):
 
 
 def run(args):
-    if args.backend:
-        os.environ["KERAS_BACKEND"] = args.backend
-    from keras_staa import backends
+    from keras_staa.cli import backend
 
-    backends.check()
+    backend.choose(args.backend)
     import importlib
     import json
     import pathlib

@@ -11,8 +11,6 @@ from keras_staa.new_folder import FolderExists, new_folder
 from keras_staa.presets import home
 from keras_staa.presets.parts import DESCRIPTION, FILES, LONGEST, WEIGHTS
 
-SUFFIX = ".zip"
-
 
 def find(path):
     """Return the folder into which a zip file of a preset was unpacked, now or before.

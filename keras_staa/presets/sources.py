@@ -1,11 +1,12 @@
 """Presets that are neither of this library nor in a folder here."""
 
+import importlib
 import os
 
-from keras_staa.presets import archive, hub, web
-
-# What an address begins with, and the function that gives the folder of the preset.
-ADDRESSES = {"https://": web.find, "http://": web.find, "hf://": hub.find}
+# What an address begins with, and the module whose `find` gives the folder of the preset. It is
+# imported when there is such an address: what speaks with servers takes time to import.
+ADDRESSES = {"https://": "web", "http://": "web", "hf://": "hub"}
+SUFFIX = ".zip"
 KINDS = "a zip file of one, or an address: https://... or hf://owner/repository"
 
 
@@ -16,7 +17,9 @@ def of(name):
         name: string or path.
     """
     text = os.fspath(name)
-    for start, find in ADDRESSES.items():
-        if isinstance(name, str) and text.startswith(start):
-            return find
-    return archive.find if text.endswith(archive.SUFFIX) and os.path.isfile(text) else None
+    module = None
+    if isinstance(name, str):
+        module = next((m for start, m in ADDRESSES.items() if text.startswith(start)), None)
+    if module is None and text.endswith(SUFFIX) and os.path.isfile(text):
+        module = "archive"
+    return module and importlib.import_module(f"keras_staa.presets.{module}").find

@@ -10,6 +10,7 @@ from keras_staa.downloads import Expected, NotFound, download
 from keras_staa.file_lock import alone
 from keras_staa.presets import archive, home, schema
 from keras_staa.presets.parts import CARD, DESCRIPTION, HISTORY, LONGEST, WEIGHTS
+from keras_staa.presets.sources import SUFFIX
 
 
 def find(address):
@@ -30,8 +31,8 @@ def find(address):
     url, sha256 = _split(address)
     path = urllib.parse.urlsplit(url).path
     name = pathlib.PurePosixPath(urllib.parse.unquote(path)).name
-    zipped = name.endswith(archive.SUFFIX)
-    folder = home.place("web", name.removesuffix(archive.SUFFIX), address)
+    zipped = name.endswith(SUFFIX)
+    folder = home.place("web", name.removesuffix(SUFFIX), address)
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Another process that wants the same waits here, and then finds it.
     with alone(folder.parent / "lock"):

@@ -1,10 +1,9 @@
 """The networks trained on recordings, on recordings they have not seen, read from the files."""
 
-import numpy as np
 import pytest
 
 from keras_staa import zoo
-from tests.real import ROOT, nmnist
+from tests.real import nmnist
 
 OF_NMNIST = [n for n in zoo.list_models() if zoo.describe(n)["data_set"] == "nmnist1k"]
 
@@ -18,19 +17,21 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("name", OF_NMNIST)
 @pytest.mark.heavy
-def test_the_test_recordings_are_recognized_as_stated(name, folder, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "examples")
-    import recordings
-
-    preset = zoo.describe(name)
-    training = preset["training"]
-    cache = {"cache_dir": folder / "cache", "verbose": False}
-    # Read by what the card says; the fingerprint says that they are the recordings measured then.
-    test = recordings.described(
-        training["test_data"], folder, shuffle=False, normalize=training["normalize"], **cache
-    )
-    labels = np.concatenate([labels for _, labels in test])
-    assert len(labels) == preset["accuracy"]["images"] == 100
-    guesses = zoo.load(name).predict(test, verbose=0).argmax(-1)
+def test_the_test_recordings_are_recognized_as_stated(name, folder):
+    # The fingerprint says that they are the recordings measured then.
+    found = zoo.verify(name, folder, cache_dir=folder / "cache")
+    assert found.samples == 100 and found.stated == zoo.describe(name)["accuracy"]["value"]
     # Rounding flips single spikes: a recording in a hundred may fall on another side elsewhere.
-    assert abs(np.mean(guesses == labels) - preset["accuracy"]["value"]) <= 0.011
+    assert found.agrees and abs(found.measured - found.stated) <= 0.011
+
+
+@pytest.mark.parametrize("name", OF_NMNIST)
+def test_other_recordings_than_those_of_the_card_are_not_verified(name, folder, tmp_path):
+    other = tmp_path / "nmnist1k"
+    for path in sorted(folder.glob("*/*/*.bin")):
+        if path.parts[-3].lower().startswith("test") and path.stem[-1] in "05":
+            target = other / path.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(path)
+    with pytest.raises(ValueError, match="must be the recordings that preset"):
+        zoo.verify(name, other, cache_dir=tmp_path / "cache")
