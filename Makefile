@@ -26,7 +26,7 @@ test: $(VENV)/.installed
 		KERAS_BACKEND=$$backend $(TEST) -m "not slow"; \
 	done
 
-# Every case on PyTorch, and two of three cases on one of the other two as well.
+# Every case on PyTorch, and a third of them on one of the other two as well.
 test-full: $(VENV)/.installed
 	@set -e; for backend in $(BACKENDS); do \
 		echo "== all tests on $$backend"; \

@@ -20,10 +20,10 @@ import keras
 
 # Of the three backends the one that starts fastest. It runs every case of every test. The others
 # compile each network for seconds. In a quick run they run a sixth of the cases of each test, and
-# none of a test that is marked as heavy. In a full run each of them runs a third of the cases, and
+# none of a test that is marked as heavy. In a full run each of them runs a sixth of all cases, and
 # all that some backend skips. With `--every-case` all run all.
 ONCE = "torch"
-QUICK, FULL = 6, 3
+PART = 6
 FIRST = {"tensorflow": 0, "jax": 1}
 # The networks that take longest to compile, which the others stand for in a quick run.
 LARGE = "STAAResNet"
@@ -54,9 +54,9 @@ def _choose(config, items):
         return
     if config.getoption("markexpr") == "not slow":
         light = [i for i in items if not any(map(i.get_closest_marker, ("slow", "heavy")))]
-        kept = part_of_cases(light, QUICK, FIRST[backend], LARGE)
+        kept = part_of_cases(light, PART, FIRST[backend], LARGE)
     else:
-        kept = share_of_cases(items, FIRST[backend])
+        kept = share_of_cases(items, PART, FIRST[backend])
     kept = set(kept)
     _leave_out(config, items, lambda item: item not in kept)
 
@@ -80,13 +80,13 @@ def part_of_cases(items, size, first, without=None):
     return [item for item in items if item in kept]
 
 
-def share_of_cases(items, first):
-    """Those of all cases that one of the backends runs which share them."""
+def share_of_cases(items, size, first):
+    """One in `size` of all cases, others on each backend, and what only some backends run."""
     seen, kept = collections.Counter(), []
     for item in items:
         test = item.nodeid.split("[")[0]
         # The cases of a test take turns. Which backend begins differs between tests.
-        turn = (zlib.crc32(test.encode()) + seen[test]) % FULL
+        turn = (zlib.crc32(test.encode()) + seen[test]) % size
         # One that is skipped on a backend may be for this one alone.
         if turn == first or item.get_closest_marker("skipif"):
             kept.append(item)

@@ -67,6 +67,7 @@ def test_the_table_in_the_documentation_is_that_of_the_results():
 
 
 @pytest.mark.slow
+@pytest.mark.release
 @jax_only
 def test_a_comparison_resumes(tmp_path):
     labels = np.arange(32) % 10

@@ -108,6 +108,7 @@ def run(*arguments):
 
 
 @pytest.mark.slow
+@pytest.mark.release
 def test_a_teacher_and_its_student(tmp_path):
     Cifar10(data_dir=tmp_path / "data").download_and_prepare()
     rng = np.random.default_rng(0)

@@ -174,6 +174,7 @@ def test_a_keras_file_keeps_it(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.release  # XLA takes minutes to compile both.
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="asks XLA, through JAX")
 def test_memory_is_less(monkeypatch):
     monkeypatch.syspath_prepend(pathlib.Path(__file__).parents[2] / "benchmarks")

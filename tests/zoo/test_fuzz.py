@@ -17,7 +17,7 @@ from keras_staa.presets import weight_files
 from tests.zoo.hostile import sign
 from tests.zoo.support import saved, tiny, values
 
-FEW, MANY = 24, 2000
+FEW, MANY, MOST = 24, 400, 2000
 SECONDS, BYTES = 30, 1_000_000_000
 EXTREMES = [0, -1, 2**31, 2**63, 10**30, 1e308, -0.0, "", "x", [], {}, None, True, [0], [1e9] * 3]
 ARGUMENTS = {
@@ -145,9 +145,10 @@ def test_damaged_presets_load_or_give_an_error(tmp_path):
 @pytest.mark.skipif(
     keras.backend.backend() != "torch", reason="Reading uses no backend: once is enough."
 )
-def test_many_damaged_presets_load_or_give_an_error(tmp_path, record_property):
-    outcomes = try_many(pathlib.Path(tmp_path), MANY, seed=1)
+@pytest.mark.parametrize("count", [MANY, pytest.param(MOST, marks=pytest.mark.release)])
+def test_many_damaged_presets_load_or_give_an_error(count, tmp_path, record_property):
+    outcomes = try_many(pathlib.Path(tmp_path), count, seed=1)
     record_property("outcomes", outcomes)
     print(outcomes)
-    assert sum(outcomes.values()) == MANY
+    assert sum(outcomes.values()) == count
     assert min(outcomes.values()) > 0

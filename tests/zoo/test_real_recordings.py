@@ -28,8 +28,8 @@ def test_the_test_recordings_are_recognized_as_stated(name, folder):
 @pytest.mark.parametrize("name", OF_NMNIST)
 def test_other_recordings_than_those_of_the_card_are_not_verified(name, folder, tmp_path):
     other = tmp_path / "nmnist1k"
-    for path in sorted(folder.glob("*/*/*.bin")):
-        if path.parts[-3].lower().startswith("test") and path.stem[-1] in "05":
+    for of_class in sorted(folder.glob("Test/*")):
+        for path in sorted(of_class.iterdir())[1:]:
             target = other / path.relative_to(folder)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(path)
