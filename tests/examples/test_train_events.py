@@ -86,8 +86,8 @@ def test_what_a_run_writes(data, tmp_path, monkeypatch, capsys):
     first = next((data / "Test" / "cat").glob("*"))
     kept = first.read_bytes()
     os.remove(first)
-    with pytest.raises(ValueError, match="that were described"):
-        run(monkeypatch, "evaluate", folder, *where)
+    with pytest.raises(ValueError, match="must be the recordings that preset"):
+        keras_staa.zoo.verify(folder, data, cache_dir=tmp_path / "cache")
     first.write_bytes(kept)
 
 
