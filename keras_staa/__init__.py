@@ -14,6 +14,7 @@ __all__ = [
     "callbacks",
     "data",
     "decode_predictions",
+    "export",
     "jit_compile",
     "layers",
     "losses",
@@ -54,6 +55,7 @@ if not _is_command():
         training,
         zoo,
     )
+    from keras_staa.exporting.writing import export
     from keras_staa.image_utils import decode_predictions, preprocess_input
     from keras_staa.layers.compilation import jit_compile
     from keras_staa.models import (

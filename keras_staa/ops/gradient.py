@@ -5,6 +5,7 @@ import functools
 import keras
 
 from keras_staa.ops import inductor
+from keras_staa.ops.portable import is_portable
 
 
 def with_backward(forward, backward, compiled=False):
@@ -159,7 +160,12 @@ def _torch(forward, backward, compiled):
     if compiled:
         forward, backward = inductor.compiled(forward), inductor.compiled(backward)
 
-    return lambda *tensors: WithBackward.apply(forward, backward, *tensors)
+    def function(*tensors):
+        if is_portable():
+            return forward(*tensors)[0]
+        return WithBackward.apply(forward, backward, *tensors)
+
+    return function
 
 
 if keras.backend.backend() == "torch":

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from keras import ops
 
 from keras_staa.ops.neuron import Dynamics, spiking
-from keras_staa.ops.threshold import against
+from keras_staa.ops.portable import is_portable
+from keras_staa.ops.threshold import against, by_comparison
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +31,16 @@ class Leaky(Dynamics):
     detach_reset: bool = True
 
     @functools.cached_property
-    def _at(self):
+    def _fast(self):
         return against(self.threshold)
+
+    @functools.cached_property
+    def _plain(self):
+        return by_comparison(self.threshold)
+
+    @property
+    def _at(self):
+        return self._plain if is_portable() else self._fast
 
     def fired(self, v):
         return self._at.fired(v)

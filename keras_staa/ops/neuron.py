@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from keras_staa.ops.gradient import with_backward
+from keras_staa.ops.portable import is_portable
 from keras_staa.ops.sums import batch_sum, row_sum
 from keras_staa.ops.threshold import clip, is_hashable
 
@@ -220,12 +221,16 @@ def _spiking(dynamics, constants, compiled):
 def saturated(current):
     """Return a current in float32, infinite ones as very large ones.
 
+    A network that is exported has no such bound: 16 bits do not hold it, and 8 bits would be spread
+    over all of its range.
+
     Example:
 
     >>> float(saturated(ops.array(float("inf")))) < float("inf")
     True
     """
-    return clip(ops.cast(current, "float32"), -LARGEST_CURRENT, LARGEST_CURRENT)
+    current = ops.cast(current, "float32")
+    return current if is_portable() else clip(current, -LARGEST_CURRENT, LARGEST_CURRENT)
 
 
 def _encode(current, encoding, keep):

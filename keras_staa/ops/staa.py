@@ -121,7 +121,8 @@ def _projections(x, query, encoding, steps):
     if encoding is not None:
         logits = logits + ops.cast(ops.matmul(encoding, query), "float32")
     if steps:
-        mean = ops.mean(found[..., 1], axis=2) / x.shape[-1]
+        # A slice, since OpenVINO takes the wrong places of the last axis by an index.
+        mean = ops.mean(found[..., 1:], axis=(2, 3)) / x.shape[-1]
         if encoding is not None:
             mean = mean + ops.mean(ops.cast(encoding, "float32"), axis=(1, 2))
     return logits, mean

@@ -38,11 +38,12 @@ def against(threshold):
     >>> [float(s) for s in at.spikes(at.fired(v), v)]
     [0.0, 1.0, nan]
     """
-    make = _by_comparison if keras.backend.backend() == "jax" else _by_arithmetic
+    make = by_comparison if keras.backend.backend() == "jax" else _by_arithmetic
     return make(threshold)
 
 
-def _by_comparison(threshold):
+def by_comparison(threshold):
+    """Return the functions of a threshold that every runtime and every number format has."""
     return Threshold(
         fired=lambda v: ops.cast(v >= threshold, "float32"),
         spikes=lambda s, v: ops.where(v == v, s, v),

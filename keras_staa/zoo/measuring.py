@@ -100,7 +100,7 @@ def evaluate(
     ```
     """
     preset = presets.open_preset(name_or_folder)
-    samples = _samples(preset, source, split, data_dir, cache_dir, batch_size)
+    samples = read_samples(preset, source, split, data_dir, cache_dir, batch_size)
     return _evaluation(preset, name_or_folder, samples)
 
 
@@ -131,7 +131,7 @@ def verify(name_or_folder, source=None, *, data_dir=None, cache_dir=None, batch_
     preset = presets.open_preset(name_or_folder)
     if preset.accuracy is None:
         raise ValueError(f"{preset.path} states no accuracy that could be measured again.")
-    samples = _samples(preset, source, None, data_dir, cache_dir, batch_size)
+    samples = read_samples(preset, source, None, data_dir, cache_dir, batch_size)
     if (described := preset.training.get("test_data")) is not None:
         _check_same(samples, described, preset)
     found = _evaluation(preset, name_or_folder, samples)
@@ -146,8 +146,13 @@ def verify(name_or_folder, source=None, *, data_dir=None, cache_dir=None, batch_
     )
 
 
-def _samples(preset, source, split, data_dir, cache_dir, batch_size):
-    """Return samples of a data set, read as the preset was trained on its own."""
+def read_samples(preset, source, split, data_dir, cache_dir, batch_size):
+    """Return batches of a data set, read as the preset was trained on its own.
+
+    Args:
+        preset: an opened preset.
+        source, split, data_dir, cache_dir, batch_size: as for `evaluate`.
+    """
     split = split or (preset.accuracy.split if preset.accuracy else "test")
     same = {"batch_size": batch_size, "data_dir": data_dir, "shuffle": False}
     shape = preset.arguments.get("input_shape")
@@ -180,7 +185,9 @@ def _samples(preset, source, split, data_dir, cache_dir, batch_size):
             **same,
         )
         names = samples.classes
-    if list(names) != preset.class_names:
+    # A file of arrays without names has the numbers of its classes for names.
+    unnamed = [str(label) for label in range(len(preset.class_names))]
+    if list(names) not in (preset.class_names, unnamed):
         raise ValueError(
             f"`source` must have the classes of preset {preset.name!r}, {preset.class_names}. "
             f"Received: {list(names)}"

@@ -40,6 +40,16 @@ def test_evaluate(preset, data):
     assert zoo.evaluate(preset, path, "train").samples == 3
 
 
+def test_evaluate_a_file_without_class_names(preset, data, tmp_path):
+    path, labels, guesses = data
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files if name != "class_names"}
+    np.savez(tmp_path / "unnamed.npz", **arrays)
+    found = zoo.evaluate(preset, tmp_path / "unnamed.npz")
+    assert found.accuracy == accuracy_score(labels, guesses)
+    assert found.class_names == list(CLASSES)
+
+
 def test_evaluate_logits_of_each_step(data, tmp_path):
     path, _, _ = data
     arguments = {"steps": 2, "step_logits": True, "classifier_activation": None}
