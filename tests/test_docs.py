@@ -48,6 +48,17 @@ def test_the_readme(tmp_path, monkeypatch):
     assert keras_staa.zoo.load("mine").class_names == list("abcde")
 
 
+def test_export(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    suffix, name = {
+        "tensorflow": ("", "tf_saved_model"),
+        "jax": (".stablehlo", "stablehlo"),
+        "torch": (".pt2", "torch"),
+    }[keras.backend.backend()]
+    found = run("docs/export.md", {"suffix": suffix, "format": name})["found"]
+    assert (found.same, found.samples) == (100, 100)
+
+
 def test_networks(monkeypatch):
     registry = keras_staa.models.registry
     monkeypatch.setattr(registry, "FACTORIES", dict(registry.FACTORIES))

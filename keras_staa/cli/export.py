@@ -18,7 +18,9 @@ def add_arguments(parser):
     parser.add_argument("--data-dir", help="folder with the data sets")
     parser.add_argument("--cache-dir", help="folder for cached frames of event recordings")
     parser.add_argument("--split", help="by default the one that the accuracy is stated for")
-    parser.add_argument("--samples", type=int, default=100, help="how many samples to compare")
+    parser.add_argument(
+        "--samples", type=int, default=100, help="how many of its samples to compare"
+    )
     parser.add_argument("--at-least", type=float, default=0.95, help="share of equal classes")
     parser.add_argument("--backend", choices=["tensorflow", "jax", "torch"])
 

@@ -13,9 +13,10 @@ def write(model, path, dtype, samples):
 
     (batch,) = export.symbolic_shape("batch")
     spec = jax.ShapeDtypeStruct((batch, *samples.shape[1:]), "float32")
-    weights = [v.value for v in model.trainable_variables], [
-        v.value for v in model.non_trainable_variables
-    ]
+    weights = (
+        [v.value for v in model.trainable_variables],
+        [v.value for v in model.non_trainable_variables],
+    )
 
     def call(x):
         return model.stateless_call(*weights, x, training=False)[0]

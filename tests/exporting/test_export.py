@@ -158,7 +158,7 @@ def test_a_package_is_missing(tmp_path, monkeypatch):
 
 @needs(BACKEND != "tensorflow", reason="TensorFlow writes LiteRT.")
 def test_ranges_need_samples(tmp_path):
-    with pytest.raises(ValueError, match="`dtype=\"int8\"` needs `samples`"):
+    with pytest.raises(ValueError, match='`dtype="int8"` needs `samples`'):
         keras_staa.export(tiny(), tmp_path / "a.tflite", "litert", "int8")
 
 
