@@ -14,6 +14,7 @@ __all__ = [
     "callbacks",
     "data",
     "decode_predictions",
+    "exchange",
     "export",
     "jit_compile",
     "layers",
@@ -46,6 +47,7 @@ if not _is_command():
     from keras_staa import (
         callbacks,
         data,
+        exchange,
         layers,
         losses,
         metrics,

@@ -59,6 +59,13 @@ def test_export(tmp_path, monkeypatch):
     assert (found.same, found.samples) == (100, 100)
 
 
+def test_exchange(tmp_path, monkeypatch):
+    pytest.importorskip("nir")
+    monkeypatch.chdir(tmp_path)
+    names = run("docs/exchange.md", {})
+    assert names["again"].output_shape == names["model"].output_shape
+
+
 def test_networks(monkeypatch):
     registry = keras_staa.models.registry
     monkeypatch.setattr(registry, "FACTORIES", dict(registry.FACTORIES))
