@@ -252,9 +252,11 @@ def common(input_shape, width):
             default=None,
             text="None, a dictionary of arguments of `keras_staa.layers.LIF`, or a layer (or its "
             "serialized form) that stands for every neuron, copied from its configuration. The "
-            'name of an activation of Keras, such as `"relu"`, makes a network without spikes.',
+            'name of an activation of Keras, such as `"relu"`, makes a network without spikes. '
+            "With the weights of a preset, a dictionary changes what it names, and another neuron "
+            "stands in the place of the preset's, with its own start values.",
             check=_neuron,
-            in_presets=FIXED,
+            in_presets=RESHAPES,
         ),
         Argument(
             name="bypass_rate",

@@ -8,9 +8,11 @@ import types
 import keras
 from keras import ops
 
-from keras_staa import _keras, serialized
+from keras_staa import _keras, checks, serialized
 from keras_staa.image_utils import warn_of_range
 from keras_staa.ops.recompute import recomputed
+
+BACKBONE = "backbone"
 
 # A Keras tensor made of a network's layers has what the network knows.
 MARK = "_staa_network"
@@ -119,6 +121,40 @@ class Network(_keras.MarkingModel):
         What heads for detection and segmentation build on, as on keras-hub's pyramid outputs.
         """
         return {n: self.get_layer(ends[-1]).output for n, ends in self._notes.stages.items()}
+
+    def freeze(self, parts=BACKBONE):
+        """Let parts of the network stand still in training.
+
+        Weights, moving averages and the time-step dropout of a frozen layer stand still. Call it
+        before `compile`. `model.trainable = True` lets all parts train again.
+
+        Args:
+            parts: `"backbone"` for everything before the read-out, or the name of a stage, or a
+                list of names: keys of `stage_outputs`. Layers before the first stage belong to it.
+
+        Returns:
+            The same network.
+
+        Raises:
+            ValueError: for a name that is none of them.
+
+        Example:
+
+        >>> from keras_staa import STAAVGG
+        >>> model = STAAVGG(width=4, steps=2).freeze("backbone")
+        >>> [layer.name for layer in model.layers if layer.trainable_weights]
+        ['predictions']
+        """
+        names = list(self._notes.stages)
+        given = [parts] if isinstance(parts, str) else list(parts)
+        checks.choice_each("parts", given, (BACKBONE, *names))
+        start = self.inputs[0]
+        for name, end in self.stage_outputs.items():
+            if name in given or BACKBONE in given:
+                for layer in keras.Model(start, end).layers:
+                    layer.trainable = False
+            start = end
+        return self
 
     def rematerialize(self, enabled=True):
         """Let training compute the inside of each block again instead of keeping it.

@@ -69,7 +69,7 @@ def load(factory, weights, given):
             source = _build(factory, stored, check)
         weight_store.fill(source, held, file)
     target = factory.create(wanted, trained=True, class_names=names)
-    transfer(source, target, foreign)
+    transfer(source, target, foreign, swapped=not _equal(wanted["neuron"], stored["neuron"]))
     return target
 
 
@@ -159,6 +159,8 @@ def _of_file(preset):
 def _wanted(factory, stored, given, preset):
     """Return the arguments of the network to build, and names of layers that are not its own."""
     wanted = {**stored, **_checked(factory, given)}
+    if isinstance(wanted["neuron"], dict) and isinstance(stored["neuron"], dict):
+        wanted["neuron"] = {**stored["neuron"], **wanted["neuron"]}
     for name in named(factory.table, FIXED):
         if not _equal(wanted[name], stored[name]):
             raise ValueError(
@@ -204,8 +206,12 @@ def _is_ours(neuron):
 
 
 def parameters(model):
-    """Return the number of trainable parameters of a network, also of those that are frozen."""
-    found = {id(v): v for x in flatten_layers(model) for v in _keras.trainable_even_if_frozen(x)}
+    """Return the number of trainable parameters of a network, also of those that are frozen.
+
+    Those of low-rank adaptation do not count: files hold their sum with the kernel.
+    """
+    every = (v for layer in flatten_layers(model) for v in _keras.trainable_even_if_frozen(layer))
+    found = {id(v): v for v in every if not v.name.startswith("lora_")}
     return sum(math.prod(v.shape) for v in found.values())
 
 

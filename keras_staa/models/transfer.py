@@ -5,13 +5,15 @@ import types
 import keras
 
 from keras_staa import _keras
-from keras_staa.layers import flatten_layers
+from keras_staa.layers import STAALIF, flatten_layers
 from keras_staa.presets import weight_files
 
 READ_OUT = "predictions"
+# How the names of these layers end.
+AGGREGATOR, NEURON = "staa", "neuron"
 
 
-def transfer(source, target, skip=()):
+def transfer(source, target, skip=(), swapped=False):
     """Give a network the weights of another, layer by layer, matched by name.
 
     Layers whose weights depend on the number of steps or on the size (those with a method
@@ -21,13 +23,16 @@ def transfer(source, target, skip=()):
         source: a `keras.Model` with the weights.
         target: a `keras.Model` of the same factory and width.
         skip: names of layers of the target that are not the factory's.
+        swapped: whether the target has other neurons: those of another class or with other
+            weights keep their start values, and aggregators take those of their place.
 
     Raises:
         ValueError: if a layer has no counterpart, or one of another shape.
     """
     sources = {layer.name: layer for layer in source.layers}
+    done = _swap(source, target) if swapped else set()
     for layer in target.layers:
-        if not layer.weights or layer.name in skip:
+        if not layer.weights or layer.name in skip or layer.name in done:
             continue
         if layer.name not in sources:
             if layer.name == READ_OUT:
@@ -37,14 +42,51 @@ def transfer(source, target, skip=()):
         if _shapes(layer) == _shapes(source_layer):
             layer.set_weights(source_layer.get_weights())
             continue
-        parts, others = _with_weights(layer), _with_weights(source_layer)
-        if len(parts) != len(others):
-            raise ValueError(
-                f"Layer {layer.name!r} holds {len(parts)} layers with weights, its source "
-                f"{len(others)}."
-            )
-        for part, other in zip(parts, others, strict=True):
-            _copy(layer.name, part, other)
+        _copy_parts(layer, source_layer)
+
+
+def _copy_parts(layer, source_layer):
+    parts, others = _with_weights(layer), _with_weights(source_layer)
+    if len(parts) != len(others):
+        raise ValueError(
+            f"Layer {layer.name!r} holds {len(parts)} layers with weights, its source "
+            f"{len(others)}."
+        )
+    for part, other in zip(parts, others, strict=True):
+        _copy(layer.name, part, other)
+
+
+def _swap(source, target):
+    """Give aggregators and neurons the weights of those in their places, where these fit.
+
+    Returns:
+        The names of the target's layers that are dealt with.
+    """
+    sources, done = _places(source), set()
+    for place, (name, layer) in _places(target).items():
+        _, other = sources.get(place, (None, None))
+        done.add(name)
+        if place[1] == AGGREGATOR and other is not None:
+            _copy_parts(layer, other)
+        elif type(layer) is type(other) and _shapes(layer) == _shapes(other):
+            layer.set_weights(other.get_weights())
+    return done
+
+
+def _places(model):
+    """Name of the outermost layer, and aggregator or neuron, by place and which of the two it is.
+
+    `STAALIF` is both, and other neurons stand behind an aggregator of their own.
+    """
+    found = {}
+    for layer in model.layers:
+        place, _, kind = layer.name.rpartition("_")
+        if isinstance(layer, STAALIF):
+            found[place, AGGREGATOR] = layer.name, layer.staa
+            found[place, NEURON] = layer.name, layer.lif
+        elif kind in (AGGREGATOR, NEURON):
+            found[place, kind] = layer.name, layer
+    return found
 
 
 def transfer_from_file(held, names, target):

@@ -50,7 +50,15 @@ def describe(name_or_folder):
     return preset.as_dictionary()
 
 
-def load(name_or_folder, classes=None, include_top=True, weights=True, dtype=None, **arguments):
+def load(
+    name_or_folder,
+    classes=None,
+    include_top=True,
+    weights=True,
+    dtype=None,
+    freeze=None,
+    **arguments,
+):
     """Return a trained network as an ordinary functional `keras.Model`.
 
     It takes images (B, H, W, C) scaled to [0, 1], or, of recordings of event cameras, frames of
@@ -69,9 +77,13 @@ def load(name_or_folder, classes=None, include_top=True, weights=True, dtype=Non
             `pooling="steps"` (B, h, w, channels), which tasks for images build on.
         weights: if False, the same network with random weights.
         dtype: dtype policy of the network, such as `"mixed_bfloat16"`. Default: Keras's.
+        freeze: None, `"backbone"`, the name of a stage or a list of them: what stands still in
+            training. See `keras_staa.models.Network.freeze`.
         **arguments: any other argument of the network's factory, such as `steps`, `input_shape`,
             `input_tensor`, `pooling`, `classifier_activation`, `step_logits`, `remat`, `name`; see
-            `keras_staa.STAAVGG`. What is not given is the preset's.
+            `keras_staa.STAAVGG`. What is not given is the preset's. `neuron={"surrogate":
+            "sigmoid"}` changes arguments of its neurons, and `neuron=keras_staa.layers.PLIF()`
+            puts others in their place, which start anew: both are for fine-tuning.
 
     Returns:
         A `keras.Model`, not compiled.
@@ -102,8 +114,10 @@ def load(name_or_folder, classes=None, include_top=True, weights=True, dtype=Non
         arguments["classes"] = checks.positive_int("classes", classes)
     with _policy(dtype):
         if checks.boolean("weights", weights):
-            return factory(weights=preset, **arguments)
-        return pretrained.untrained(factory, preset, arguments)
+            model = factory(weights=preset, **arguments)
+        else:
+            model = pretrained.untrained(factory, preset, arguments)
+    return model if freeze is None else model.freeze(freeze)
 
 
 @contextlib.contextmanager

@@ -54,6 +54,40 @@ def test_a_frozen_backbone_stands_still_in_fit():
     assert loss[0] < 1e-12
 
 
+def trained_paths(model):
+    return {v.path.split("/")[0] for v in model.trainable_variables}
+
+
+def test_freeze_parts():
+    model = network(include_top=True)
+    every = trained_paths(model)
+    assert model.freeze("stage2") is model
+    assert every - trained_paths(model) == {name for name in every if name.startswith("stage2_")}
+    assert trained_paths(model.freeze(["stage1", "stage3"])) == {
+        *(name for name in every if name.startswith("stem")),
+        "predictions",
+    }
+    model.trainable = True
+    assert trained_paths(model) == every
+    assert trained_paths(model.freeze("backbone")) == {"predictions"}
+    for bad in ("top", ["stage1", "stage9"], "predictions"):
+        with pytest.raises(ValueError, match=r"`parts` must be one of \['backbone', 'stem'"):
+            model.freeze(bad)
+
+
+def test_what_is_frozen_keeps_its_weights_in_fit():
+    model = network().freeze("stage1")
+    before = {layer.name: layer.get_weights() for layer in model.layers}
+    model.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy")
+    model.fit(images(8), np.arange(8), batch_size=4, verbose=0)
+    for layer in model.layers:
+        same = [np.array_equal(a, b) for a, b in zip(before[layer.name], layer.get_weights())]
+        if layer.name.startswith("stage1"):
+            assert all(same), layer.name
+        elif layer.name.startswith(("stem_conv", "stage2_block1_1_conv", "predictions")):
+            assert not any(same), layer.name
+
+
 @pytest.mark.heavy
 def test_the_loop_that_freezes_every_normalization():
     model = network()
