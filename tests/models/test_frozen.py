@@ -81,7 +81,10 @@ def test_what_is_frozen_keeps_its_weights_in_fit():
     model.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy")
     model.fit(images(8), np.arange(8), batch_size=4, verbose=0)
     for layer in model.layers:
-        same = [np.array_equal(a, b) for a, b in zip(before[layer.name], layer.get_weights())]
+        same = [
+            np.array_equal(a, b)
+            for a, b in zip(before[layer.name], layer.get_weights(), strict=True)
+        ]
         if layer.name.startswith("stage1"):
             assert all(same), layer.name
         elif layer.name.startswith(("stem_conv", "stage2_block1_1_conv", "predictions")):

@@ -1,0 +1,56 @@
+"""Accuracy of a preset at other numbers of time steps than it was trained with.
+
+    KERAS_BACKEND=tensorflow python benchmarks/steps.py cifar10 cifar100 --data-dir DIR
+
+"as loaded" is `zoo.load(name, steps=T)`. "recalibrated" is the same after
+`keras_staa.training.recalibrate` on 5,000 training images, which computes the statistics of batch
+normalization again and trains nothing. Accuracies are on the test images.
+"""
+
+import argparse
+
+import keras
+import numpy as np
+
+import keras_staa
+
+
+def accuracy(model, batches):
+    right = [np.argmax(model.predict_on_batch(x), axis=-1) == y for x, y in batches]
+    return float(np.mean(np.concatenate(right)))
+
+
+def batches(args, name, split, count, **options):
+    source = args.data or keras_staa.zoo.describe(name)["data_set"]
+    options |= {"data_dir": args.data_dir, "batch_size": args.batch_size}
+    found = keras_staa.data.images(source, f"{split}[:{count}]", **options)
+    return [tuple(keras.ops.convert_to_numpy(part) for part in batch) for batch in found]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("presets", nargs="*", default=["cifar10"])
+    parser.add_argument("--data", help="data set or file, by default that of each preset")
+    parser.add_argument("--data-dir", help="folder with the data sets")
+    parser.add_argument("--steps", nargs="+", type=int, default=[1, 2, 4, 6, 8])
+    parser.add_argument("--images", type=int, default=10000, help="test images")
+    parser.add_argument("--batch-size", type=int, default=200)
+    args = parser.parse_args()
+    print("| preset | | " + " | ".join(f"T = {steps}" for steps in args.steps) + " |")
+    print("|---" * (2 + len(args.steps)) + "|")
+    for name in args.presets:
+        test = batches(args, name, "test", args.images, shuffle=False)
+        train = batches(args, name, "train", 5000, shuffle=True)
+        rows = {"as loaded": [], "recalibrated": []}
+        for steps in args.steps:
+            model = keras_staa.zoo.load(name, steps=steps)
+            rows["as loaded"].append(accuracy(model, test))
+            keras_staa.training.recalibrate(model, train)
+            rows["recalibrated"].append(accuracy(model, test))
+        full = keras_staa.zoo.describe(name)["name"]
+        for kind, values in rows.items():
+            print(f"| `{full}` | {kind} | " + " | ".join(f"{v:.2%}" for v in values) + " |")
+
+
+if __name__ == "__main__":
+    main()
