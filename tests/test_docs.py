@@ -59,6 +59,20 @@ def test_export(tmp_path, monkeypatch):
     assert (found.same, found.samples) == (100, 100)
 
 
+def test_fine_tuning():
+    names = run("docs/fine_tuning.md", {})
+    assert isinstance(names["model"].get_layer("stage2_1_neuron"), keras_staa.layers.PLIF)
+    assert any("lora" in v.name for v in names["model"].trainable_variables)
+
+
+@pytest.mark.heavy
+def test_keras_cv():
+    pytest.importorskip("keras_cv")
+    names = run("docs/keras_cv.md", {})
+    assert names["probabilities"].shape == (2, 5)
+    assert sorted(names["detector"].output) == ["box", "classification"]
+
+
 def test_exchange(tmp_path, monkeypatch):
     pytest.importorskip("nir")
     monkeypatch.chdir(tmp_path)

@@ -3,6 +3,7 @@
 from keras_staa.models import blocks
 from keras_staa.models.argument import Argument
 from keras_staa.models.compact import STAACompact, whiten
+from keras_staa.models.feature_maps import FeaturePyramid, feature_pyramid
 from keras_staa.models.network import Network
 from keras_staa.models.registry import FACTORIES, register
 from keras_staa.models.resnet import STAAResNet18, STAAResNet19, STAAResNet20, STAAResNet34
@@ -12,6 +13,7 @@ __all__ = [
     "FACTORIES",
     "STAAVGG",
     "Argument",
+    "FeaturePyramid",
     "Network",
     "STAACompact",
     "STAAResNet18",
@@ -19,6 +21,7 @@ __all__ = [
     "STAAResNet20",
     "STAAResNet34",
     "blocks",
+    "feature_pyramid",
     "register",
     "whiten",
 ]

@@ -16,6 +16,9 @@ from keras_staa.training.distiller import Distiller
 from keras_staa.training.processes import ALONE
 from keras_staa.training.recipe import find_class
 
+# Before the names of its layers in a recipe.
+OF_KERAS_CV = "keras_cv.layers."
+
 
 def read(recipe, split, data_dir=None, cache_dir=None, training=False, augmented=True, group=ALONE):
     """Return the samples of a split as batches for `fit`.
@@ -229,14 +232,22 @@ def _layer(table):
     # Half precision would round the colors.
     arguments = {"dtype": "float32", **table}
     arguments.pop("class_name", None)
-    for place in (data, keras.layers):
-        kind = getattr(place, str(name), None)
+    for kind in _kinds(str(name)):
         if inspect.isclass(kind) and issubclass(kind, keras.layers.Layer):
             return kind(**_tuples(arguments))
     raise ValueError(
-        "`class_name` in `data.augment` must be a layer of keras_staa.data or keras.layers. "
-        f"Received: {table}"
+        "`class_name` in `data.augment` must be a layer of keras_staa.data, of keras.layers or, as "
+        f"'keras_cv.layers.GridMask', of keras-cv. Received: {table}"
     )
+
+
+def _kinds(name):
+    """Return what a name of an augmentation may stand for."""
+    if name.startswith(OF_KERAS_CV):
+        import keras_cv
+
+        return [getattr(keras_cv.layers, name.removeprefix(OF_KERAS_CV), None)]
+    return [getattr(place, name, None) for place in (data, keras.layers)]
 
 
 def _tuples(arguments):

@@ -4,8 +4,17 @@ import keras
 
 from keras_staa.data.image import augment as augment_layers
 
-# Layers that mix two images of a batch, and their labels.
+# Layers that mix two images of a batch, and their labels: Keras's, and those of keras-cv.
 MIXING = (keras.layers.CutMix, keras.layers.MixUp)
+MIXING_OF_KERAS_CV = ("CutMix", "FourierMix", "MixUp")
+
+
+def mixes(layer):
+    """Whether a layer mixes images, and needs one-hot labels."""
+    kind = type(layer)
+    # Its layers are told by their names, so that it is not imported.
+    of_keras_cv = kind.__module__.split(".")[0] == "keras_cv"
+    return isinstance(layer, MIXING) or (of_keras_cv and kind.__name__ in MIXING_OF_KERAS_CV)
 
 
 def layers_of(augment, image_shape):
@@ -37,7 +46,7 @@ def layers_of(augment, image_shape):
 def apply(layers, images, labels):
     """Return images and labels after the layers, of which some mix the labels too."""
     for layer in layers:
-        if isinstance(layer, MIXING):
+        if mixes(layer):
             mixed = layer({"images": images, "labels": labels}, training=True)
             images, labels = mixed["images"], mixed["labels"]
         else:

@@ -45,6 +45,7 @@ class Images(EpochBatches):
 
     def _augmented(self, images, labels, seeds):
         images, stream = keras.ops.convert_to_tensor(images), np.random.default_rng(seeds)
+        labels = keras.ops.convert_to_tensor(labels)
 
         def give():
             return keras.ops.convert_to_tensor(stream.integers(2**31, size=2, dtype="uint32"))

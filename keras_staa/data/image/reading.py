@@ -62,6 +62,8 @@ def images(
         augment: None, the name of a policy (`"crop"`, `"standard"`, `"cutout"`, `"strong"`, see
             `keras_staa.data.image.augment.pipeline`), a Keras layer, or a list of these.
             `keras.layers.MixUp` and `CutMix` mix the labels too, and need `one_hot=True`.
+            Layers of keras-cv work too, but draw from TensorFlow's own generators: the same
+            arguments then do not give the same augmentation again.
         shuffle: boolean. By default True where `split` starts with `"train"`.
         seed: integer, of the order and the augmentation.
         one_hot: boolean. If True, labels are one-hot floats, as label smoothing needs them.
@@ -211,7 +213,7 @@ def class_names(source, data_dir=None):
 
 def _augmentation(augment, image_shape, one_hot):
     layers = augmenting.layers_of(augment, image_shape)
-    if not one_hot and any(isinstance(layer, augmenting.MIXING) for layer in layers):
+    if not one_hot and any(map(augmenting.mixes, layers)):
         raise ValueError(
             "`one_hot` must be True for keras.layers.MixUp and CutMix, which mix labels. "
             f"Received: one_hot={one_hot}"
