@@ -164,7 +164,7 @@ def test_windows_that_are_measured_do_not_overlap(monkeypatch):
     monkeypatch.setattr(build.data, "events", lambda source, **a: given.append(a) or [0])
     build.read(recipe, "train", training=True)
     build.read(recipe, "test")
-    assert given[0]["stride"] == 0.15 and len(given[0]["augment"]) == 7
+    assert given[0]["stride"] == 0.1 and len(given[0]["augment"]) == 7
     assert "stride" not in given[1] and "augment" not in given[1]
 
 
