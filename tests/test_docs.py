@@ -10,6 +10,7 @@ import pytest
 
 import keras_staa
 from tests.data.support import folder_of
+from tests.exchange import torch_networks
 from tests.layers.support import assert_near, layer_gradients, randomise
 from tests.real import ROOT
 
@@ -76,7 +77,10 @@ def test_keras_cv():
 def test_exchange(tmp_path, monkeypatch):
     pytest.importorskip("nir")
     monkeypatch.chdir(tmp_path)
-    names = run("docs/exchange.md", {})
+    torch = pytest.importorskip("torch")
+    network = torch_networks.ResNet((2, 2, 2, 2), 4, 5, torch.nn.ReLU, large=False)
+    names = run("docs/exchange.md", {"state_dict": network.state_dict()})
+    assert names["found"]["conv1.weight"].shape == (4, 3, 3, 3)
     assert names["again"].output_shape == names["model"].output_shape
 
 

@@ -77,11 +77,20 @@ def _visit(graph, tensor, time_step, visited):
     if id(tensor) not in visited:
         layer, inputs = _keras.made_by(tensor), _keras.inputs_of(tensor)
         sources = [_visit(graph, given, time_step, visited) for given in inputs]
-        inner = layer.layer if isinstance(layer, layers.PerStep) else layer
+        inner = _inner(layer)
+        for given in inputs:
+            before = _inner(_keras.made_by(given))
+            pads = isinstance(before, keras.layers.ZeroPadding2D)
+            if pads and not isinstance(inner, keras.layers.Conv2D):
+                raise _refused(before)
         found = _converter(inner)(graph, inner, sources, tensor, time_step)
         # The tensor is kept, so that no other gets its identity.
         visited[id(tensor)] = found, tensor
     return visited[id(tensor)][0]
+
+
+def _inner(layer):
+    return layer.layer if isinstance(layer, layers.PerStep) else layer
 
 
 def _converter(layer):
@@ -155,6 +164,12 @@ def _convolution(graph, layer, sources, tensor, time_step):
     weight, bias = _weights(layer, (3, 2, 0, 1))
     size = graph.shape(sources[0])[1:]
     weight, padding = symmetric(weight, size, layer.strides, layer.padding)
+    before = _inner(_keras.made_by(_keras.inputs_of(tensor)[0]))
+    if isinstance(before, keras.layers.ZeroPadding2D):
+        (top, bottom), (left, right) = before.padding
+        if (top, left) != (bottom, right) or layer.padding != "valid":
+            raise _refused(before)
+        padding = top, left
     after = _channels_first(tensor.shape)[1:]
     strides = tuple(layer.strides)
     return graph.convolution(layer.name, weight, bias, strides, padding, sources[0], after)
@@ -244,6 +259,8 @@ def _channels_first(shape):
 _CONVERTERS = {
     keras.layers.InputLayer: _input,
     (layers.RepeatSteps, layers.MeanOverSteps, keras.layers.Dropout): _pass,
+    # A convolution takes it for its own padding.
+    keras.layers.ZeroPadding2D: _pass,
     keras.layers.Activation: _activation,
     keras.layers.Normalization: _normalization,
     keras.layers.BatchNormalization: _batch_normalization,

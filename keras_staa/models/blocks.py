@@ -18,6 +18,7 @@ def convolution(
     initializer=None,
     pool=None,
     momentum=0.9,
+    padding="same",
 ):
     """Convolution without bias and batch normalization: the current into a neuron.
 
@@ -28,12 +29,14 @@ def convolution(
         initializer: of the kernel, of its own: an object draws the same each time it is asked.
         pool: None or a layer between the two.
         momentum: of the moving averages.
+        padding: `"same"`, as TensorFlow pads, or `"symmetric"`, as PyTorch does.
     """
+    x, padding = padded(x, kernel, strides, padding, name, per_step)
     conv = Conv2D(
         filters,
         kernel,
         strides=strides,
-        padding="same",
+        padding=padding,
         use_bias=False,
         data_format="channels_last",
         kernel_initializer=initializer or VarianceScaling(2.0, "fan_out", "untruncated_normal"),
@@ -51,6 +54,14 @@ def convolution(
     x = each_step(conv, x, per_step)
     x = x if pool is None else each_step(pool, x, per_step)
     return each_step(norm, x, per_step)
+
+
+def padded(x, kernel, strides, padding, name, per_step=True):
+    """Pad both sides alike where `"same"` would not, and return x and the padding that is left."""
+    if padding == "same" or strides == 1 or kernel == 1:
+        return x, "same"
+    layer = layers.ZeroPadding2D(kernel // 2, data_format="channels_last", name=f"{name}_pad")
+    return each_step(layer, x, per_step), "valid"
 
 
 def average_pool(x, name):
@@ -92,7 +103,8 @@ def seeded(arguments, name):
 
 def stem(x, filters, kernel, strides, arguments, name="stem"):
     """First convolution and neurons. The current of an image is computed once and repeated."""
-    x = convolution(x, filters, kernel, strides, name, per_step=arguments.frames)
+    padding = getattr(arguments, "padding", "same")
+    x = convolution(x, filters, kernel, strides, name, arguments.frames, padding=padding)
     return spikes(spread(x, arguments), arguments, name, attention=False)
 
 

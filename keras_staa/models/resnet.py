@@ -2,10 +2,20 @@
 
 from keras import layers
 
+from keras_staa import checks
 from keras_staa.layers.pooling import MaxPooling2D
-from keras_staa.models.blocks import average_pool, convolution, each_step, spikes, stem
+from keras_staa.models.argument import FIXED, Argument
+from keras_staa.models.blocks import average_pool, convolution, each_step, padded, spikes, stem
 from keras_staa.models.registry import register
 
+PADDING = Argument(
+    name="padding",
+    default="same",
+    text='of strided convolutions: `"same"` (as in TensorFlow) or `"symmetric"` (as in PyTorch), '
+    "for weights that were trained there.",
+    check=lambda name, value: checks.choice(name, value, ("same", "symmetric")),
+    in_presets=FIXED,
+)
 TWO_EACH = ((2, 1, 1), (2, 2, 2), (2, 4, 2), (2, 8, 2))
 
 
@@ -17,7 +27,7 @@ def block(x, filters, strides, arguments, name, pooled_shortcut=False):
         if pooled_shortcut and strides != 1:
             shortcut, stride = average_pool(shortcut, f"{name}_shortcut_pool"), 1
         shortcut = convolution(shortcut, filters, 1, stride, f"{name}_shortcut")
-    x = convolution(x, filters, 3, strides, f"{name}_1")
+    x = convolution(x, filters, 3, strides, f"{name}_1", padding=arguments.padding)
     x = spikes(x, arguments, f"{name}_1")
     x = convolution(x, filters, 3, 1, f"{name}_2")
     x = layers.Add(name=f"{name}_add")([x, shortcut])
@@ -50,7 +60,7 @@ def small_images(x, arguments, plan):
     return {"stem": [x], **stages(x, arguments, plan)}
 
 
-@register(input_shape=(32, 32, 3), width=64, source="the paper's ResNet-18.")
+@register(input_shape=(32, 32, 3), width=64, source="the paper's ResNet-18.", arguments=[PADDING])
 def STAAResNet18(x, arguments):
     """Spiking ResNet-18 for small images, with spatial-temporal attention."""
     return small_images(x, arguments, TWO_EACH)
@@ -60,13 +70,14 @@ def STAAResNet18(x, arguments):
     input_shape=(32, 32, 3),
     width=128,
     source="the paper's ResNet-19: CIFAR-10 97.14 %, CIFAR-100 82.05 % (T = 4).",
+    arguments=[PADDING],
 )
 def STAAResNet19(x, arguments):
     """Spiking ResNet-19, the network of the paper's CIFAR results."""
     return small_images(x, arguments, ((3, 1, 1), (3, 2, 2), (2, 4, 2)))
 
 
-@register(input_shape=(32, 32, 3), width=64, source="the paper's ResNet-20.")
+@register(input_shape=(32, 32, 3), width=64, source="the paper's ResNet-20.", arguments=[PADDING])
 def STAAResNet20(x, arguments):
     """Spiking ResNet-20, as the spiking literature names it (11 M parameters)."""
     ends = [stem(x, arguments.width, 3, 1, arguments, "stem_1")]
@@ -82,11 +93,15 @@ def STAAResNet20(x, arguments):
     input_shape=(224, 224, 3),
     width=64,
     source="the paper's ResNet-34: ImageNet 70.40 % (T = 4).",
+    arguments=[PADDING],
 )
 def STAAResNet34(x, arguments):
     """Spiking ResNet-34, the network of the paper's ImageNet result."""
     x = stem(x, arguments.width, 7, 2, arguments)
     ends = [x]
-    pool = MaxPooling2D(3, strides=2, padding="same", data_format="channels_last", name="stem_pool")
+    x, padding = padded(x, 3, 2, arguments.padding, "stem_pool")
+    pool = MaxPooling2D(
+        3, strides=2, padding=padding, data_format="channels_last", name="stem_pool"
+    )
     plan = ((3, 1, 1), (4, 2, 2), (6, 4, 2), (3, 8, 2))
     return {"stem": ends, **stages(each_step(pool, x), arguments, plan)}

@@ -59,6 +59,7 @@ NETWORKS = {
     "IF": (Tiny, {"neuron": layers.IF(threshold=0.4)}),
     "PLIF": (Tiny, {"neuron": layers.PLIF(3.0, threshold=0.2)}),
     "learned": (Tiny, {"neuron": {"learn": True, "threshold": 0.3}}),
+    "padding as PyTorch": (keras_staa.STAAResNet18, {"padding": "symmetric"}),
     "odd size": (Tiny, {"input_shape": (15, 13, 3)}),
 }
 
