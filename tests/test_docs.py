@@ -1,6 +1,7 @@
 """The code that the pages of docs/ show runs, one block after the other."""
 
 import csv
+import importlib
 import inspect
 import re
 
@@ -10,7 +11,6 @@ import pytest
 
 import keras_staa
 from tests.data.support import folder_of
-from tests.exchange import torch_networks
 from tests.layers.support import assert_near, layer_gradients, randomise
 from tests.real import ROOT
 
@@ -78,6 +78,7 @@ def test_exchange(tmp_path, monkeypatch):
     pytest.importorskip("nir")
     monkeypatch.chdir(tmp_path)
     torch = pytest.importorskip("torch")
+    torch_networks = importlib.import_module("tests.exchange.torch_networks")
     network = torch_networks.ResNet((2, 2, 2, 2), 4, 5, torch.nn.ReLU, large=False)
     names = run("docs/exchange.md", {"state_dict": network.state_dict()})
     assert names["found"]["conv1.weight"].shape == (4, 3, 3, 3)
