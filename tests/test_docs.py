@@ -74,6 +74,22 @@ def test_keras_cv():
     assert sorted(names["detector"].output) == ["box", "classification"]
 
 
+@pytest.mark.heavy
+def test_keras_tools(tmp_path, monkeypatch):
+    pytest.importorskip("pydot")
+    pytest.importorskip("keras_tuner")
+    monkeypatch.chdir(tmp_path)
+    names = run("docs/keras_tools.md", {})
+    # A node for each layer, and one for the settings of the picture.
+    assert len(names["dot"].get_nodes()) == len(names["network"].layers) + 1
+    assert list((tmp_path / "logs" / "train").iterdir())
+    assert 0.3 <= names["tuner"].get_best_hyperparameters()[0]["threshold"] <= 1.0
+    assert isinstance(names["best"], keras_staa.models.Network)
+    quantized = [v for v in names["network"].variables if v.dtype == "int8"]
+    assert [v.path.split("/")[0] for v in quantized] == ["predictions"]
+    np.testing.assert_allclose(names["probabilities"].sum(1), 1.0, rtol=1e-5)
+
+
 def test_exchange(tmp_path, monkeypatch):
     pytest.importorskip("nir")
     monkeypatch.chdir(tmp_path)

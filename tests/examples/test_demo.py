@@ -23,8 +23,12 @@ def test_the_demo(tmp_path):
     names = zoo.describe("cifar10")["class_names"]
     assert len(guesses) == 3 and all(name in names for name, _ in guesses)
     assert float(guesses[0][1]) >= float(guesses[1][1]) >= float(guesses[2][1])
-    pretrained = float(re.search(r"pretrained spiking network +(\d+\.\d)%", said).group(1))
-    assert pretrained >= 97.0
+    found = dict(
+        re.findall(r"^   (pretrained|the same|logistic).* (\d+\.\d)%$", said, re.MULTILINE)
+    )
+    assert len(found) == 3
+    pretrained = float(found.pop("pretrained"))
+    assert pretrained >= 90.0 and all(pretrained > float(other) + 2 for other in found.values())
     rates = [float(rate) for rate in re.findall(r"^   \w+ +([01]\.\d{3})$", said, re.MULTILINE)[3:]]
     assert len(rates) >= 3 and all(0.005 < rate < 0.9 for rate in rates)
     assert "predictions are equal: True" in said
