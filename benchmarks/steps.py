@@ -36,7 +36,7 @@ def main():
     parser.add_argument("--images", type=int, default=10000, help="test images")
     parser.add_argument("--batch-size", type=int, default=200)
     args = parser.parse_args()
-    print("| preset | | " + " | ".join(f"T = {steps}" for steps in args.steps) + " |")
+    print("| preset | | " + " | ".join(f"T = {steps}" for steps in args.steps) + " |", flush=True)
     print("|---" * (2 + len(args.steps)) + "|")
     for name in args.presets:
         test = batches(args, name, "test", args.images, shuffle=False)
@@ -49,7 +49,8 @@ def main():
             rows["recalibrated"].append(accuracy(model, test))
         full = keras_staa.zoo.describe(name)["name"]
         for kind, values in rows.items():
-            print(f"| `{full}` | {kind} | " + " | ".join(f"{v:.2%}" for v in values) + " |")
+            row = " | ".join(f"{v:.2%}" for v in values)
+            print(f"| `{full}` | {kind} | {row} |", flush=True)
 
 
 if __name__ == "__main__":
