@@ -33,16 +33,6 @@ def tiny_factory(monkeypatch):
     registered(monkeypatch)
 
 
-@pytest.fixture(scope="module")
-def model():
-    return tiny()
-
-
-@pytest.fixture(scope="module")
-def preset(model, tmp_path_factory):
-    return saved(tmp_path_factory.mktemp("presets") / "tiny_w4_t1.noise", model)
-
-
 def assert_same(target, source, but=()):
     ours, theirs = values(target), values(source)
     shared = [path for path in ours if not any(part in path for part in but)]

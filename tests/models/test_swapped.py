@@ -8,16 +8,6 @@ from keras_staa.layers import ALIF, IF, LIF, PLIF
 from tests.zoo.support import Tiny, predictions, saved, tiny, values
 
 
-@pytest.fixture(scope="module")
-def model():
-    return tiny()
-
-
-@pytest.fixture(scope="module")
-def preset(model, tmp_path_factory):
-    return saved(tmp_path_factory.mktemp("presets") / "tiny_w4_t1.noise", model)
-
-
 def same(a, b, but=()):
     """All weights are equal, but those whose path has one of some parts."""
     a, b = values(a), values(b)
