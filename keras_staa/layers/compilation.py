@@ -19,7 +19,8 @@ def jit_compile(model, enabled=True):
     without a hand-written gradient always stay as they are.
 
     The setting belongs to the object: it is not stored with the model and not in its
-    configuration. Set it before the model is first called, and not for a model to be exported.
+    configuration. Set it before the model is first called. `keras_staa.export` leaves it out, and
+    `model.export` does not: do not set it for a model that Keras is to export.
 
     Args:
         model: a `keras.Model` or a layer; neurons inside of layers, of your own too, are found.

@@ -209,7 +209,7 @@ def _spiking(dynamics, constants, compiled):
         # PyTorch's compiler sees a rolled loop unrolled: minutes for hundreds of steps.
         rolled = given["current"].shape[1] > UNROLLED_STEPS
         torch = keras.backend.backend() == "torch"
-        alone = compiled and not (rolled and torch)
+        alone = compiled and not (rolled and torch) and not is_portable()
         # PyTorch has nothing to keep when it compiles nothing, and `torch.compile` wants no change
         # of a dictionary.
         function = join if torch and not alone else joined

@@ -10,6 +10,7 @@ import functools
 from keras import ops
 
 from keras_staa.ops.gradient import with_backward
+from keras_staa.ops.portable import is_portable
 
 
 def axial_encoding(steps, rows, columns):
@@ -45,7 +46,8 @@ def summaries(x, query=None, encoding=None, steps=True, compiled=False):
     """
     if query is None and not steps:
         return x, None, None
-    function = _summaries(query is not None, encoding is not None, bool(steps), compiled)
+    alone = compiled and not is_portable()
+    function = _summaries(query is not None, encoding is not None, bool(steps), alone)
     outputs = iter(function(*(tensor for tensor in (x, query, encoding) if tensor is not None)))
     x = next(outputs)
     return x, None if query is None else next(outputs), next(outputs) if steps else None

@@ -58,6 +58,13 @@ def test_onnx_without_this_library(tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_compiled_neurons_are_left_out(tmp_path):
+    model = keras_staa.jit_compile(network())
+    name = WRITTEN[-1]
+    found = keras_staa.export(model, out(tmp_path, name), name, samples=samples(model, 20))
+    assert found.same == 20 and found.difference < 1e-4
+
+
 @needs(BACKEND != "torch", reason="PyTorch's exporters follow an autograd function wrongly.")
 def test_kerass_own_export_to_onnx(tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
