@@ -84,6 +84,8 @@ class STAA(keras.layers.Layer):
         axes = {}
         for part in (self.position, self.context, self.step_attention):
             if part is not None:
+                # One made of a configuration gets to know here that it is frozen.
+                part.trainable = part.trainable and self.trainable
                 part.build(input_shape)
                 axes |= part.input_spec.axes
         self.input_spec = keras.layers.InputSpec(ndim=5, axes=axes)
@@ -150,8 +152,9 @@ class _BehindAnAggregator(keras.layers.Layer):
     """The aggregator `staa` and behind it the neuron that `_neuron` gives."""
 
     def build(self, input_shape):
-        self.staa.build(input_shape)
-        self._neuron().build(input_shape)
+        for part in (self.staa, self._neuron()):
+            part.trainable = part.trainable and self.trainable
+            part.build(input_shape)
         self.input_spec = self.staa.input_spec
 
     @classmethod

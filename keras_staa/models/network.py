@@ -42,6 +42,8 @@ class _Notes:
     unit_range: bool
     warned: bool = False
     segments: list | None = None
+    # By the name of a layer: whether it and those inside it were trained before they were frozen.
+    frozen: dict = dataclasses.field(default_factory=dict)
 
 
 @keras.saving.register_keras_serializable("keras_staa")
@@ -125,12 +127,13 @@ class Network(_keras.MarkingModel):
     def freeze(self, parts=BACKBONE):
         """Let parts of the network stand still in training.
 
-        Weights, moving averages and the time-step dropout of a frozen layer stand still. Call it
-        before `compile`. `model.trainable = True` lets all parts train again.
+        Weights, moving averages and the time-step dropout of a frozen layer stand still. What an
+        earlier call has frozen trains again unless it is named again. Call it before `compile`.
 
         Args:
             parts: `"backbone"` for everything before the read-out, or the name of a stage, or a
                 list of names: keys of `stage_outputs`. Layers before the first stage belong to it.
+                An empty list for nothing.
 
         Returns:
             The same network.
@@ -148,11 +151,22 @@ class Network(_keras.MarkingModel):
         names = list(self._notes.stages)
         given = [parts] if isinstance(parts, str) else list(parts)
         checks.choice_each("parts", given, (BACKBONE, *names))
-        start = self.inputs[0]
+        # Not `self.trainable = True`: on TensorFlow nothing happens where it is True already.
+        for name, before in self._notes.frozen.items():
+            layers = _keras.all_layers(self.get_layer(name))
+            for layer, trainable in zip(layers, before, strict=True):
+                layer.trainable = trainable
+        self._notes.frozen, start = {}, self.inputs[0]
+        own = {id(layer) for layer in self.layers}
         for name, end in self.stage_outputs.items():
+            between = keras.Model(start, end).layers
             if name in given or BACKBONE in given:
-                for layer in keras.Model(start, end).layers:
-                    layer.trainable = False
+                for layer in between:
+                    # The first one may be an input that Keras puts there.
+                    if id(layer) in own:
+                        before = [inner.trainable for inner in _keras.all_layers(layer)]
+                        self._notes.frozen[layer.name] = before
+                        layer.trainable = False
             start = end
         return self
 

@@ -61,18 +61,33 @@ def trained_paths(model):
 def test_freeze_parts():
     model = network(include_top=True)
     every = trained_paths(model)
+
+    def stages(*names):
+        return {path for path in every if path.startswith(names)}
+
     assert model.freeze("stage2") is model
-    assert every - trained_paths(model) == {name for name in every if name.startswith("stage2_")}
-    assert trained_paths(model.freeze(["stage1", "stage3"])) == {
-        *(name for name in every if name.startswith("stem")),
-        "predictions",
-    }
-    model.trainable = True
-    assert trained_paths(model) == every
+    assert every - trained_paths(model) == stages("stage2_")
+    # Another call freezes other parts.
+    assert every - trained_paths(model.freeze(["stage1", "stage3"])) == stages("stage1_", "stage3_")
+    assert trained_paths(model.freeze([])) == every
     assert trained_paths(model.freeze("backbone")) == {"predictions"}
     for bad in ("top", ["stage1", "stage9"], "predictions"):
         with pytest.raises(ValueError, match=r"`parts` must be one of \['backbone', 'stem'"):
             model.freeze(bad)
+    assert trained_paths(model.freeze([])) == every
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (2, 32, 32, 2)])
+def test_what_was_frozen_before_stays_frozen(shape):
+    """The whitening convolution is never trained."""
+    model = models.STAACompact(width=4, steps=2, input_shape=shape)
+    every = trained_paths(model)
+    assert "whitening" not in every
+    assert trained_paths(model.freeze("backbone")) == {"predictions"}
+    copy = keras.models.clone_model(model)
+    assert trained_paths(model.freeze([])) == every
+    assert trained_paths(copy) == {"predictions"}
+    assert trained_paths(copy.freeze([])) == every
 
 
 def test_what_is_frozen_keeps_its_weights_in_fit():
