@@ -24,6 +24,7 @@ def backbone():
     return feature_pyramid(randomise(network))
 
 
+@pytest.mark.heavy
 def test_a_classifier_is_trained_saved_and_read(tmp_path):
     backbone = keras_staa.zoo.load("vgg_w32_t2.cifar10", include_top=False, pooling="steps")
     model = keras_cv.models.ImageClassifier(backbone, 3)
@@ -51,6 +52,7 @@ def test_feature_maps_are_means_over_time(backbone):
     assert np.ptp(found["P5"]) > 0
 
 
+@pytest.mark.heavy
 def test_a_backbone_is_saved_and_read(backbone, tmp_path):
     backbone.save(tmp_path / "a.keras")
     again = keras.saving.load_model(tmp_path / "a.keras")

@@ -44,6 +44,7 @@ def test_the_file_does_what_the_network_does(name, tmp_path):
         np.testing.assert_allclose(run(x[:count]), expected[:count], atol=1e-4)
 
 
+@pytest.mark.heavy
 @needs("onnx" not in WRITTEN, reason="JAX writes no ONNX.")
 def test_onnx_without_this_library(tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -58,6 +59,7 @@ def test_onnx_without_this_library(tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.heavy
 def test_compiled_neurons_are_left_out(tmp_path):
     model = keras_staa.jit_compile(network())
     name = WRITTEN[-1]
@@ -78,6 +80,7 @@ def test_kerass_own_export_to_onnx(tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.heavy
 @needs("openvino" not in WRITTEN, reason="JAX writes no ONNX.")
 def test_openvino_takes_the_right_places(tmp_path):
     """One index of a last axis was another one in OpenVINO, for batches of more than 16."""
