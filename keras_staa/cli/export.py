@@ -51,18 +51,11 @@ def run(args):
 
 
 def _samples(args):
-    import keras
-    import numpy as np
-
     from keras_staa import presets
+    from keras_staa.data.batches import first_inputs
     from keras_staa.zoo.measuring import read_samples
 
     preset = presets.open_preset(args.model)
     size = min(args.samples, 128)
-    batches, count = [], 0
-    for x, _ in read_samples(preset, args.data, args.split, args.data_dir, args.cache_dir, size):
-        batches.append(keras.ops.convert_to_numpy(x))
-        count += len(batches[-1])
-        if count >= args.samples:
-            break
-    return np.concatenate(batches)[: args.samples]
+    places = args.data_dir, args.cache_dir
+    return first_inputs(read_samples(preset, args.data, args.split, *places, size), args.samples)

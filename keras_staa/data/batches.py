@@ -90,3 +90,20 @@ def check_shard(shard, batch_size, drop_remainder):
     if not drop_remainder:
         raise ValueError("`drop_remainder` must be True with `shard`. Received: False")
     return tuple(shard)
+
+
+def first_inputs(batches, count):
+    """Return the first inputs of batches as one NumPy array, `count` if there are so many.
+
+    Example:
+
+    >>> first_inputs([(np.ones((4, 2)), None), (np.ones((4, 2)), None)], 5).shape
+    (5, 2)
+    """
+    parts, found = [], 0
+    for x, *_ in batches:
+        parts.append(keras.ops.convert_to_numpy(x))
+        found += len(parts[-1])
+        if found >= count:
+            break
+    return np.concatenate(parts)[:count]

@@ -21,8 +21,8 @@ def from_nir(graph, steps, frames=False, mean=True, time_step=TIME_STEP):
         time_step: positive float, in seconds.
 
     Returns:
-        A `keras.Model`. Its neurons fire above the threshold, as those of NIR. What they are made
-        of are layers `LIF` and `IF`, which can be trained.
+        A `keras.Model`. Its neurons fire above the threshold, as those of NIR. They are layers
+        `LIF`, and all of the model can be trained.
 
     Raises:
         ValueError: for a graph with other nodes, with cycles, or with neurons of which those of one

@@ -10,6 +10,8 @@ from keras_staa.layers import PerStep
 PART = re.compile(r"(.*)_(1|2|shortcut)_(?:conv|bn)")
 PARTS = ("1", "2", "shortcut")
 KINDS = {"convolution": 4, "Dense layer": 2, "batch normalization": 1}
+# Where the axes of a kernel come from in PyTorch's order.
+AXES = {keras.layers.Conv2D: (3, 2, 0, 1), keras.layers.Dense: (1, 0)}
 
 
 def load_torch_weights(model, state_dict):
@@ -77,12 +79,8 @@ def torch_weights(model, like):
     """
     found = {}
     for layer, names in _pairs(model, like):
-        arrays = [keras.ops.convert_to_numpy(w) for w in layer.weights]
-        if isinstance(layer, keras.layers.Conv2D):
-            arrays = [arrays[0].transpose(3, 2, 0, 1), *arrays[1:]]
-        elif isinstance(layer, keras.layers.Dense):
-            arrays = [arrays[0].T, *arrays[1:]]
-        found |= dict(zip(names, arrays, strict=True))
+        kernel, *rest = (keras.ops.convert_to_numpy(w) for w in layer.weights)
+        found |= dict(zip(names, [kernel.transpose(_axes(layer)), *rest], strict=True))
     # The batch normalization behind has what such a bias would do.
     biases = {name: len(_array(value)) for name, value in _biases(like)}
     return {**found, **{name: np.zeros(n, "float32") for name, n in biases.items()}}
@@ -185,21 +183,18 @@ def _fold_biases(model, state_dict, values):
             values[id(norm)] = norm, [scale, offset, mean - _array(bias), variance]
 
 
+def _axes(layer):
+    """Return where the axes of the first weight come from in PyTorch's order."""
+    return next((axes for kind, axes in AXES.items() if isinstance(layer, kind)), (0,))
+
+
 def _to_keras(layer, arrays):
-    if isinstance(layer, keras.layers.Conv2D):
-        return [arrays[0].transpose(2, 3, 1, 0), *arrays[1:]]
-    if isinstance(layer, keras.layers.Dense):
-        return [arrays[0].T, *arrays[1:]]
-    return arrays
+    return [arrays[0].transpose(np.argsort(_axes(layer))), *arrays[1:]]
 
 
 def _shapes(layer):
-    shapes = [tuple(w.shape) for w in layer.weights]
-    if isinstance(layer, keras.layers.Conv2D):
-        shapes[0] = tuple(shapes[0][axis] for axis in (3, 2, 0, 1))
-    elif isinstance(layer, keras.layers.Dense):
-        shapes[0] = shapes[0][::-1]
-    return shapes
+    first, *rest = (tuple(w.shape) for w in layer.weights)
+    return [tuple(first[axis] for axis in _axes(layer)), *rest]
 
 
 def _array(value):

@@ -4,9 +4,9 @@ import inspect
 import pathlib
 
 import keras
-import numpy as np
 
 from keras_staa import data, metrics, models, zoo
+from keras_staa.data.batches import first_inputs
 from keras_staa.data.image import augmenting
 from keras_staa.layers import undecayed_weights
 from keras_staa.losses import TET
@@ -96,18 +96,7 @@ def begin(recipe, network, before, samples):
         return
     adapt = models.FACTORIES[recipe.network.factory].adapt
     if adapt is not None and recipe.network.weights is None:
-        adapt(network, _first(samples(), 5000))
-
-
-def _first(batches, count):
-    """Return the first inputs of batches as one NumPy array, at least `count` if there are."""
-    parts, found = [], 0
-    for x, *_ in batches:
-        parts.append(keras.ops.convert_to_numpy(x))
-        found += len(parts[-1])
-        if found >= count:
-            break
-    return np.concatenate(parts)[:count]
+        adapt(network, first_inputs(samples(), 5000))
 
 
 def layers_in_step(recipe, sample_shape):
