@@ -136,13 +136,13 @@ def draw_from(layers, give):
             del layer._get_seed_generator
 
 
-def jax_state(model):
-    """Return the state of a compiled model that a training step on JAX takes and returns."""
+def jax_state(model, training=True):
+    """Return the state of a model that a step of training or prediction on JAX takes."""
     return model._get_jax_state(
         trainable_variables=True,
         non_trainable_variables=True,
-        optimizer_variables=True,
-        metrics_variables=True,
+        optimizer_variables=training,
+        metrics_variables=training,
     )
 
 

@@ -1,4 +1,4 @@
-"""A training step compiled for TPUs that need not be there, with JAX and libtpu.
+"""A training step compiled for TPUs and GPUs that need not be there, with JAX.
 
 The compiler says what the step takes on each chip: memory, operations and what chips exchange. It
 says nothing of time.
@@ -10,7 +10,7 @@ import re
 import keras
 
 from keras_staa import _keras
-from keras_staa.training import build
+from keras_staa.training import build, gpus, traffic
 
 COLLECTIVES = (
     "all-gather",
@@ -28,14 +28,16 @@ def devices(topology):
     """Return the chips of a topology as a mesh with one axis, `"batch"`.
 
     Args:
-        topology: string, such as `"v5e:4x4"`; or `"here"` for the devices of this process.
+        topology: string: TPUs such as `"v5e:4x4"`, which libtpu compiles for; GPUs such as
+            `"h100:1"`, which JAX's plugin for CUDA compiles for; or `"here"` for the devices of
+            this process.
 
     Returns:
         A `jax.sharding.Mesh`.
 
     Raises:
         ValueError: if the backend is not JAX or there is no such topology.
-        ImportError: if libtpu is not installed.
+        ImportError: if the compiler is not installed.
     """
     if keras.backend.backend() != "jax":
         raise ValueError(
@@ -51,6 +53,8 @@ def devices(topology):
 def _described(topology):
     import importlib.util
 
+    if str(topology).partition(":")[0] in gpus.NAMES:
+        return gpus.devices(topology)
     from jax.experimental import topologies
 
     if importlib.util.find_spec("libtpu") is None:
@@ -66,7 +70,8 @@ def _described(topology):
         ).devices
     except Exception as error:
         raise ValueError(
-            f"`topology` must be such as 'v5e:4x4'. Received: topology={topology!r} ({error})"
+            f"`topology` must be such as 'v5e:4x4' or 'h100:1'. Received: topology={topology!r} "
+            f"({error})"
         ) from error
 
 
@@ -112,11 +117,7 @@ def compile_step(model, mesh, batch, sample_shape=None, labels=None):
     """Compile the training step of a compiled model, its batch split over the devices.
 
     Args:
-        model: a `keras.Model`, compiled.
-        mesh: what `devices` returns.
-        batch: positive integer, of all devices together.
-        sample_shape: shape of a sample, by default that of the model's input.
-        labels: shape of the label of a sample: `()` for integers, by default, or `(classes,)`.
+        model, mesh, batch, sample_shape, labels: as in `step_of`.
 
     Returns:
         A `jax.stages.Compiled`.
@@ -124,25 +125,72 @@ def compile_step(model, mesh, batch, sample_shape=None, labels=None):
     Raises:
         jaxlib.xla_extension.XlaRuntimeError: if the step does not fit into the memory of a chip.
     """
+    return compile_for(mesh, *step_of(model, mesh, batch, sample_shape, labels))
+
+
+def step_of(model, mesh, batch, sample_shape=None, labels=None, training=True):
+    """Return the step of a compiled model that `fit` runs, and what it is called with.
+
+    Args:
+        model: a `keras.Model`, compiled.
+        mesh: what `devices` returns.
+        batch: positive integer, of all devices together.
+        sample_shape: shape of a sample, by default that of the model's input.
+        labels: shape of the label of a sample: `()` for integers, by default, or `(classes,)`.
+        training: boolean. If False, it is the step that `predict` runs.
+
+    Returns:
+        What `jax.jit` returns, and a tuple of abstract arrays, split over the devices.
+    """
     import jax
     from jax.sharding import NamedSharding, PartitionSpec
 
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
     whole = NamedSharding(mesh, PartitionSpec())
     split = NamedSharding(mesh, PartitionSpec("batch"))
 
     def abstract(tensor, sharding):
         return jax.ShapeDtypeStruct(tensor.shape, tensor.dtype, sharding=sharding)
 
-    state = jax.tree.map(lambda tensor: abstract(tensor, whole), _keras.jax_state(model))
     shape = model.input_shape[1:] if sample_shape is None else sample_shape
     x = jax.ShapeDtypeStruct((batch, *shape), "float32", sharding=split)
-    kind = "float32" if labels else "int32"
-    y = jax.ShapeDtypeStruct((batch, *(labels or ())), kind, sharding=split)
-    step = jax.jit(model.train_step, donate_argnums=0, out_shardings=(None, whole))
+    if training:
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        kind = "float32" if labels else "int32"
+        y = jax.ShapeDtypeStruct((batch, *(labels or ())), kind, sharding=split)
+        step = jax.jit(model.train_step, donate_argnums=0, out_shardings=(None, whole))
+        state, data = _keras.jax_state(model), (x, y)
+    else:
+        step = jax.jit(model.predict_step)
+        state, data = _keras.jax_state(model, training=False), (x,)
+    return step, (jax.tree.map(lambda tensor: abstract(tensor, whole), state), data)
+
+
+def compile_for(mesh, function, arguments):
+    """Compile what `jax.jit` returned for the devices of a mesh.
+
+    Args:
+        mesh: what `devices` returns.
+        function: what `jax.jit` returns.
+        arguments: tuple of `jax.ShapeDtypeStruct` with shardings of the mesh.
+    """
     platform = mesh.devices.flat[0].platform
-    return step.trace(state, (x, y)).lower(lowering_platforms=(platform,)).compile()
+    # Lowering calls a device of the compiler for GPUs by another name.
+    platform = {"gpu": "cuda"}.get(platform, platform)
+    return function.trace(*arguments).lower(lowering_platforms=(platform,)).compile()
+
+
+def operations(function, arguments):
+    """Return the floating-point operations of a function, as it is written.
+
+    Args:
+        function, arguments: as in `compile_for`.
+    """
+    import jax
+
+    plain = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), arguments)
+    # What `jax.jit` returned may name devices of which nothing can be asked.
+    return jax.jit(function.__wrapped__).lower(*plain).cost_analysis()["flops"]
 
 
 def describe_step(compiled):
@@ -152,16 +200,23 @@ def describe_step(compiled):
         compiled: what `compile_step` returns.
 
     Returns:
-        A dictionary: `memory` in bytes; `flops`; `collectives`, name -> how often; `callbacks` to
-        the host; `dynamic_shapes`; and `float32_convolutions` of the forward pass.
+        A dictionary: `memory` in bytes, and what of it is `temporary`; `bytes` read and written;
+        `flops`, None if the compiler does not say; `kernels`, how many are started, None for TPUs;
+        `collectives`, name -> how often; `callbacks` to the host; `dynamic_shapes`; and
+        `float32_convolutions` of the forward pass.
     """
     program, memory = compiled.as_text(), compiled.memory_analysis()
     costs = compiled.cost_analysis() or {}
     costs = costs[0] if isinstance(costs, list) else costs
     used = memory.argument_size_in_bytes + memory.output_size_in_bytes
     used += memory.temp_size_in_bytes - memory.alias_size_in_bytes
+    # The compiler for GPUs counts nothing.
+    started = None if costs else traffic.kernels(program)
     return {
         "memory": used,
+        "temporary": memory.temp_size_in_bytes,
+        "bytes": costs.get("bytes accessed") if costs else sum(k.bytes for k in started),
+        "kernels": started and len(started),
         "flops": costs.get("flops"),
         "collectives": collectives(program),
         "callbacks": len(

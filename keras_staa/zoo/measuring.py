@@ -146,15 +146,17 @@ def verify(name_or_folder, source=None, *, data_dir=None, cache_dir=None, batch_
     )
 
 
-def read_samples(preset, source, split, data_dir, cache_dir, batch_size):
+def read_samples(preset, source, split, data_dir, cache_dir, batch_size, steps=None, shuffle=False):
     """Return batches of a data set, read as the preset was trained on its own.
 
     Args:
         preset: an opened preset.
         source, split, data_dir, cache_dir, batch_size: as for `evaluate`.
+        steps: number of frames of an event recording, by default that of the preset.
+        shuffle: boolean.
     """
     split = split or (preset.accuracy.split if preset.accuracy else "test")
-    same = {"batch_size": batch_size, "data_dir": data_dir, "shuffle": False}
+    same = {"batch_size": batch_size, "data_dir": data_dir, "shuffle": shuffle}
     shape = preset.arguments.get("input_shape")
     recipe = preset.training.get("recipe")
     recipe = recipe.get("data", {}) if isinstance(recipe, dict) else {}
@@ -172,6 +174,7 @@ def read_samples(preset, source, split, data_dir, cache_dir, batch_size):
             "size": shape[1:3],
         }
         how = {key: described.get(key) for key in ("steps", "by", "size", "sensor_size")}
+        how["steps"] = steps or how["steps"]
         for key in ("window", "stride"):
             found = described.get(key)
             how[key] = None if found is None else found / 1e6
