@@ -37,6 +37,25 @@ def test_eight_devices_exchange_sums_alone():
         assert step["float32_convolutions"] >= 2 and step["memory"] > 0 and step["flops"] > 0
 
 
+def test_kernels_on_eight_devices_exchange_sums_alone():
+    """And a step on eight devices is that on one."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
+    for step in steps("kernels", XLA_FLAGS=flags):
+        assert set(step["collectives"]) == {"all-reduce"}
+        assert step["difference"] < 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("jax_cuda13_plugin") is None,
+    reason="JAX's plugin for CUDA, which compiles for GPUs, is not installed.",
+)
+def test_four_gpus_exchange_sums_alone():
+    for step in steps("gpu"):
+        assert set(step["collectives"]) == {"all-reduce"}
+        assert step["callbacks"] == step["dynamic_shapes"] == 0
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None,

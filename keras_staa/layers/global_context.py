@@ -81,7 +81,7 @@ class GlobalContext(keras.layers.Layer):
 
     def call(self, inputs):
         inputs = with_sizes(inputs, self.input_spec.axes)
-        inputs, context, _ = summaries(inputs, self.query(), steps=False)
+        inputs, _, context, _ = summaries(inputs, self.query(), steps=False)
         return modulate(inputs, self.gate(context))
 
     def get_config(self):

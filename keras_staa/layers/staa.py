@@ -113,20 +113,20 @@ class STAA(keras.layers.Layer):
         encoding = gate = keep = None
         if self.position is not None:
             encoding = ops.cast(self.position.encoding(), inputs.dtype)
+        # A frozen layer stands still, as batch normalization does.
+        if training and self.trainable and self.bypass_rate:
+            shape = ops.shape(inputs)[:2]
+            draw = keras.random.uniform(shape, seed=self.seed_generator, dtype="float32")
+            keep = ops.cast(draw >= self.bypass_rate, "float32")
         query = None if self.context is None else self.context.query()
-        inputs, context, mean = summaries(
-            inputs, query, encoding, self.step_attention is not None, self.compiled
+        inputs, encoding, context, mean = summaries(
+            inputs, query, encoding, self.step_attention is not None, keep, self.compiled
         )
         if context is not None:
             gate = self.context.gate(context)
         if mean is not None:
             step_gate = self.step_attention.gate(mean)[..., None]
             gate = step_gate if gate is None else gate * step_gate
-        # A frozen layer stands still, as batch normalization does.
-        if training and self.trainable and self.bypass_rate:
-            shape = ops.shape(inputs)[:2]
-            draw = keras.random.uniform(shape, seed=self.seed_generator, dtype="float32")
-            keep = ops.cast(draw >= self.bypass_rate, "float32")
         return inputs, gate, encoding, keep
 
     def call(self, inputs, training=False):

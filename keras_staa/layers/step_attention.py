@@ -82,7 +82,7 @@ class StepAttention(keras.layers.Layer):
 
     def call(self, inputs):
         inputs = with_sizes(inputs, self.input_spec.axes)
-        inputs, _, mean = summaries(inputs)
+        inputs, *_, mean = summaries(inputs)
         return modulate(inputs, self.gate(mean)[..., None])
 
     def get_config(self):

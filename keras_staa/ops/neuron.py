@@ -11,18 +11,16 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from keras_staa.ops import kernels
 from keras_staa.ops.gradient import with_backward
 from keras_staa.ops.portable import is_portable
-from keras_staa.ops.sums import batch_sum, row_sum
-from keras_staa.ops.threshold import clip, is_hashable
+from keras_staa.ops.saturation import saturated
+from keras_staa.ops.sums import by_platform, row_sum
+from keras_staa.ops.threshold import is_hashable
 
 # Above this many steps the loop rolls into `ops.scan`: an unrolled loop is faster to run and takes
 # less memory, but XLA takes 25 s to compile 64 steps of it.
 UNROLLED_STEPS = 16
-
-# Currents saturate here, so that no potential is infinite: the difference of two infinities is no
-# number, nor is their product with a gradient of zero.
-LARGEST_CURRENT = 1e30
 
 
 class Dynamics:
@@ -97,7 +95,8 @@ def spiking(dynamics, constants=None, compiled=False):
         A function `(current) -> spikes`, or `(current, decay, gain, encoding=None, keep=None) ->
         spikes` without constants. For a current (B, T, H, W, C) the gain may be (B, T, C), as the
         gates of the aggregator make it; `encoding` (T, H, W, C) is added to the current in the
-        steps where `keep`, float32 (B, T), is 1 and not 0, and has no gradient in `keep`.
+        steps where `keep`, float32 (B, T), is 1 and not 0. Both have no gradient here: that of
+        `encoding` is the sum over the batch of the current's, in the steps that are kept.
     """
     make = _spiking if is_hashable(dynamics) else _spiking.__wrapped__
     return make(dynamics, constants, compiled)
@@ -163,11 +162,8 @@ def _spiking(dynamics, constants, compiled):
         dvs, dm = (rolled_backward if many else unrolled_backward)(a, g)
         dv = _swap_time(dvs) if many else ops.stack(dvs, axis=1)
         dx = ops.cast(_times(a.all_gains(), dv), a.current.dtype)
-        de = dn = dkeep = None
-        if a.encoding is not None:
-            de = ops.cast(batch_sum(dx, a.keep), a.encoding.dtype)
-        if a.keep is not None:
-            dkeep = ops.zeros_like(a.keep)
+        dn = None
+        de, dkeep = (None if x is None else ops.zeros_like(x) for x in (a.encoding, a.keep))
         if fixed:
             return dx, None, None, de, dkeep
         if a.gated:
@@ -188,12 +184,39 @@ def _spiking(dynamics, constants, compiled):
                 given["decay"], given["gain"] = constants
             return _Inputs(**given)
 
-        def gradient(tensors, g):
-            given = _Inputs(*backward(inputs(tensors), g))._asdict()
+        def named(gradients):
+            given = _Inputs(*gradients)._asdict()
             return tuple(given[name] for name in names)
 
+        def chosen(plain, in_kernel, tensors):
+            """Return what to call with the tensors."""
+            if tensors[0].shape[1] > UNROLLED_STEPS or is_portable():
+                return plain
+            held = kernels.of_neuron(dynamics, inputs(tensors))
+            return plain if held is None else by_platform(plain, plain, in_kernel(held))
+
         def spikes(*tensors):
-            return forward(inputs(tensors)), tensors
+            def plain(*tensors):
+                return forward(inputs(tensors))
+
+            def in_kernel(held):
+                return lambda *tensors: held.forward(dynamics, inputs(tensors))
+
+            return chosen(plain, in_kernel, tensors)(*tensors), tensors
+
+        def gradient(tensors, g):
+            def plain(*tensors):
+                return named(backward(inputs(tensors[:-1]), tensors[-1]))
+
+            def in_kernel(held):
+                def run(*tensors):
+                    a = inputs(tensors[:-1])
+                    rest = (None if x is None else ops.zeros_like(x) for x in (a.encoding, a.keep))
+                    return named((*held.backward(dynamics, a, tensors[-1]), *rest))
+
+                return run
+
+            return chosen(plain, in_kernel, tensors)(*tensors, g)
 
         return with_backward(spikes, gradient, compiled)
 
@@ -216,21 +239,6 @@ def _spiking(dynamics, constants, compiled):
         return function(tuple(given), alone)(*given.values())
 
     return call
-
-
-def saturated(current):
-    """Return a current in float32, infinite ones as very large ones.
-
-    A network that is exported has no such bound: 16 bits do not hold it, and 8 bits would be spread
-    over all of its range.
-
-    Example:
-
-    >>> float(saturated(ops.array(float("inf")))) < float("inf")
-    True
-    """
-    current = ops.cast(current, "float32")
-    return current if is_portable() else clip(current, -LARGEST_CURRENT, LARGEST_CURRENT)
 
 
 def _encode(current, encoding, keep):

@@ -9,8 +9,10 @@ import functools
 
 from keras import ops
 
+from keras_staa.ops import kernels
 from keras_staa.ops.gradient import with_backward
 from keras_staa.ops.portable import is_portable
+from keras_staa.ops.sums import batch_sum, by_platform
 
 
 def axial_encoding(steps, rows, columns):
@@ -27,81 +29,141 @@ def axial_encoding(steps, rows, columns):
     return steps[:, None, None, :] + rows[None, :, None, :] + columns[None, None, :, :]
 
 
-def summaries(x, query=None, encoding=None, steps=True, compiled=False):
+def summaries(x, query=None, encoding=None, steps=True, keep=None, compiled=False):
     """Compute what gates are made of: an attended mean of x' a channel, a plain one a time step.
 
-    The gradient of `x` is collected in the one that is returned, so that whatever reads it
-    afterwards and these means together write one gradient: use the returned `x` in place of `x`.
+    The gradients of `x` and `encoding` are collected here, so that what reads them afterwards and
+    these means together write one gradient: use what is returned in their place.
 
     Args:
         x: tensor (B, T, H, W, C).
         query: tensor (C,), the key convolution's kernel, or None for no attended mean.
         encoding: tensor (T, H, W, C) to add to x, or None.
         steps: whether to compute the mean a time step.
+        keep: float32 tensor (B, T), 1 in the steps in which what reads x afterwards adds the
+            encoding and 0 in the others, or None for 1.
         compiled: as in `with_backward`.
 
     Returns:
-        x; the mean over space of x', weighted by a softmax over space of `x' . query`, float32
-        (B, T, C), or None; the mean of x' over space and channels, float32 (B, T), or None.
+        x; the encoding, without a gradient of its own; the mean over space of x', weighted by a
+        softmax over space of `x' . query`, float32 (B, T, C), or None; the mean of x' over space
+        and channels, float32 (B, T), or None.
     """
-    if query is None and not steps:
-        return x, None, None
-    alone = compiled and not is_portable()
-    function = _summaries(query is not None, encoding is not None, bool(steps), alone)
-    outputs = iter(function(*(tensor for tensor in (x, query, encoding) if tensor is not None)))
+    if query is None and encoding is None and not steps:
+        return x, None, None, None
+    given = {"x": x, "query": query, "encoding": encoding, "keep": keep}
+    given = {name: tensor for name, tensor in given.items() if tensor is not None}
+    if encoding is None:
+        given.pop("keep", None)
+    function = _summaries(tuple(given), bool(steps), compiled and not is_portable())
+    outputs = function(*given.values())
+    outputs = iter(outputs if isinstance(outputs, tuple) else (outputs,))
     x = next(outputs)
-    return x, None if query is None else next(outputs), next(outputs) if steps else None
+    context = None if query is None else next(outputs)
+    encoding = None if encoding is None else ops.stop_gradient(encoding)
+    return x, encoding, context, next(outputs) if steps else None
 
 
 @functools.cache
-def _summaries(attend, encoded, steps, compiled):
-    def unpack(tensors):
-        tensors = list(tensors)
-        x = tensors.pop(0)
-        _, t, h, w, c = ops.shape(x)
-        query = ops.cast(tensors.pop(0), x.dtype) if attend else None
-        encoding = ops.reshape(ops.cast(tensors[0], x.dtype), (t, h * w, c)) if encoded else None
-        return ops.reshape(x, (-1, t, h * w, c)), query, encoding
+def _summaries(names, steps, compiled):
+    attend, encoded = "query" in names, "encoding" in names
 
-    def forward(*tensors):
-        x, query, encoding = unpack(tensors)
-        outputs, residuals, mean = [tensors[0]], list(tensors), None
-        if attend and x.shape[2] != 1:
+    def unpack(tensors):
+        given = dict(zip(names, tensors, strict=True))
+        x = given["x"]
+        _, t, h, w, c = ops.shape(x)
+        query = ops.cast(given["query"], x.dtype) if attend else None
+        encoding = None
+        if encoded:
+            encoding = ops.reshape(ops.cast(given["encoding"], x.dtype), (t, h * w, c))
+        return ops.reshape(x, (-1, t, h * w, c)), query, encoding, given
+
+    def means(*tensors):
+        """Return attention and attended mean, if there is a query, and the mean of each step."""
+        x, query, encoding, _ = unpack(tensors)
+        if not attend:
+            return (_step_mean(x, encoding),)
+        if x.shape[2] != 1:
             logits, mean = _projections(x, query, encoding, steps)
             attention = ops.softmax(logits, axis=2)
-        elif attend:
+        else:
             # Keras warns of a softmax over one place.
-            attention = ops.ones(ops.shape(x)[:3], "float32")
-        if attend:
-            outputs.append(_attended(x, attention, encoding))
-            residuals.append(attention)
-        if steps:
-            outputs.append(_step_mean(x, encoding) if mean is None else mean)
-        return tuple(outputs), tuple(residuals)
+            attention, mean = ops.ones(ops.shape(x)[:3], "float32"), None
+        context = _attended(x, attention, encoding)
+        if not steps:
+            return attention, context
+        return attention, context, _step_mean(x, encoding) if mean is None else mean
 
-    def backward(residuals, gradients):
-        count = 1 + attend + encoded
-        inputs, residuals = residuals[:count], residuals[count:]
-        x, query, encoding = unpack(inputs)
-        gradients = list(gradients)
-        dx = ops.cast(ops.reshape(gradients.pop(0), ops.shape(x)), "float32")
-        dq = de = None
+    def means_in_kernel(*tensors):
+        x, _, encoding, given = unpack(tensors)
+        held = kernels.of_summaries(given["x"])
+        return held.forward(x, given["query"], encoding)[: 2 + steps]
+
+    def forward(*tensors):
+        found, residuals = (), ()
+        if attend or steps:
+            found = chosen(means, means_in_kernel, tensors)(*tensors)
         if attend:
-            added, dq, de = _attended_gradient(x, query, encoding, residuals[0], gradients.pop(0))
-            dx = dx + added
+            # Attention, which is not an output, and the attended mean.
+            residuals, found = found[:2], found[1:]
+        return (tensors[0], *found) if found else tensors[0], (*tensors, *residuals)
+
+    def gradients(*tensors):
+        """Return the gradients of x, query and encoding."""
+        inputs, rest = tensors[: len(names)], list(tensors[len(names) :])
+        x, query, encoding, given = unpack(inputs)
+        attention, _ = (rest.pop(0), rest.pop(0)) if attend else (None, None)
+        passed = rest.pop(0)
+        dx = ops.cast(ops.reshape(passed, ops.shape(x)), "float32")
+        dq = de = None
+        if encoded:
+            # What adds the encoding to x afterwards has the same gradient in both.
+            de = ops.reshape(batch_sum(passed, given.get("keep")), ops.shape(encoding))
+        if attend:
+            added, dq, more = _attended_gradient(x, query, encoding, attention, rest.pop(0))
+            dx, de = dx + added, de + more if encoded else None
         if steps:
-            dmean = gradients.pop(0)[:, :, None, None] / _number(x)
-            dx = dx + dmean
-            if encoded:
-                each = ops.broadcast_to(ops.sum(dmean, axis=0), ops.shape(encoding))
-                de = each if de is None else de + each
-        result = [ops.reshape(ops.cast(dx, x.dtype), ops.shape(inputs[0])), dq, de]
-        wanted = [inputs[0], inputs[1] if attend else None, inputs[-1] if encoded else None]
-        return tuple(
-            ops.cast(ops.reshape(gradient, ops.shape(given)), given.dtype)
-            for gradient, given in zip(result, wanted, strict=True)
-            if given is not None
+            dmean = rest.pop(0)[:, :, None, None] / _number(x)
+            dx, de = dx + dmean, de + ops.sum(dmean, axis=0) if encoded else None
+        return in_shape(given, (dx, dq, de))
+
+    def gradients_in_kernel(*tensors):
+        inputs, rest = tensors[: len(names)], list(tensors[len(names) :])
+        x, _, encoding, given = unpack(inputs)
+        attention, context, passed, dcontext = (rest.pop(0) for _ in range(4))
+        found = kernels.of_summaries(given["x"]).backward(
+            x,
+            ops.reshape(passed, ops.shape(x)),
+            attention,
+            context,
+            dcontext,
+            rest.pop(0) if steps else None,
+            given["query"],
+            encoding,
+            given.get("keep"),
         )
+        return in_shape(given, found)
+
+    def in_shape(given, found):
+        found = dict(zip(("x", "query", "encoding"), found, strict=True))
+        return tuple(
+            ops.cast(ops.reshape(found[name], ops.shape(given[name])), given[name].dtype)
+            for name in names
+            if name != "keep"
+        )
+
+    def backward(residuals, g):
+        g = g if attend or steps else (g,)
+        found = chosen(gradients, gradients_in_kernel, residuals)(*residuals, *g)
+        kept = dict(zip(names, residuals, strict=False)).get("keep")
+        return found if kept is None else (*found, ops.zeros_like(kept))
+
+    def chosen(plain, in_kernel, tensors):
+        """Return what to call: kernels hold what has an attended mean."""
+        x = tensors[names.index("x")]
+        if not attend or is_portable() or kernels.of_summaries(x) is None:
+            return plain
+        return by_platform(plain, plain, in_kernel)
 
     return with_backward(forward, backward, compiled)
 

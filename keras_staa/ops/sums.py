@@ -44,7 +44,7 @@ def _row_product(values):
     return ops.matmul(ones, values)[0]
 
 
-def by_platform(xla_on_cpu, elsewhere):
+def by_platform(xla_on_cpu, elsewhere, gpu=None):
     """Return a function of tensors in one form for XLA on a CPU and in another for everything else.
 
     JAX chooses when a program is lowered, which may be for another platform than that of the
@@ -53,6 +53,7 @@ def by_platform(xla_on_cpu, elsewhere):
 
     Args:
         xla_on_cpu, elsewhere: functions of the same tensors, with results of one shape and dtype.
+        gpu: None, or another form for JAX on GPUs of NVIDIA.
 
     Returns:
         A function of these tensors.
@@ -62,19 +63,21 @@ def by_platform(xla_on_cpu, elsewhere):
     >>> by_platform(lambda x: x + 1, lambda x: 1 + x)(ops.ones(2)).shape == (2,)
     True
     """
-    return _CHOICES[keras.backend.backend()](xla_on_cpu, elsewhere)
+    return _CHOICES[keras.backend.backend()](xla_on_cpu, elsewhere, gpu)
 
 
-def _jax(xla_on_cpu, elsewhere):
+def _jax(xla_on_cpu, elsewhere, gpu):
     from jax import lax
 
+    more = {} if gpu is None else {"cuda": gpu}
+
     def call(*tensors):
-        return lax.platform_dependent(*tensors, cpu=xla_on_cpu, default=elsewhere)
+        return lax.platform_dependent(*tensors, cpu=xla_on_cpu, default=elsewhere, **more)
 
     return call
 
 
-def _tensorflow(xla_on_cpu, elsewhere):
+def _tensorflow(xla_on_cpu, elsewhere, gpu):
     import tensorflow as tf
 
     kinds = {device.device_type for device in tf.config.list_logical_devices()}
@@ -84,5 +87,5 @@ def _tensorflow(xla_on_cpu, elsewhere):
 _CHOICES = {
     "jax": _jax,
     "tensorflow": _tensorflow,
-    "torch": lambda xla_on_cpu, elsewhere: elsewhere,
+    "torch": lambda xla_on_cpu, elsewhere, gpu: elsewhere,
 }

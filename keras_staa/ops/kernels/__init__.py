@@ -1,0 +1,46 @@
+"""Kernels of this library for GPUs, where compilers take more passes over memory.
+
+They are written in Pallas, for JAX. What they compute is what the functions of `keras_staa.ops`
+compute elsewhere, which stay the definition: each kernel is tested against them.
+"""
+
+import importlib
+
+import keras
+
+DTYPES = ("bfloat16", "float16", "float32")
+
+
+def of_neuron(dynamics, a):
+    """Return the module with the kernels of a neuron, or None where there are none.
+
+    Args:
+        dynamics: a `keras_staa.ops.Dynamics`.
+        a: what a call of the neuron gets, as `keras_staa.ops.neuron` has it.
+    """
+    if not _holds(a.current):
+        return None
+    from keras_staa.ops.kernels import support
+
+    return _module("neuron") if support.is_supported(dynamics) else None
+
+
+def of_summaries(x):
+    """Return the module with the kernels of what gates are made of, or None.
+
+    Args:
+        x: tensor (B, T, H, W, C).
+    """
+    return _module("summaries") if _holds(x) else None
+
+
+def _holds(x):
+    if keras.backend.backend() != "jax" or keras.backend.standardize_dtype(x.dtype) not in DTYPES:
+        return False
+    # Sizes may be unknown when a function is exported.
+    return all(isinstance(size, int) and size > 0 for size in x.shape)
+
+
+def _module(name):
+    # Pallas takes a second to import.
+    return importlib.import_module(f"keras_staa.ops.kernels.{name}")

@@ -1,0 +1,213 @@
+"""The means that gates are made of, and their gradient, as kernels for GPUs: one pass each."""
+
+import jax
+from jax import numpy as jnp
+from jax.experimental import pallas as pl
+
+from keras_staa.ops.kernels import blocks
+from keras_staa.ops.kernels.partition import over_batch
+
+# Below every logit, but finite: the difference of two infinities is no number.
+LOWEST = -1e30
+# Programs below which processors of a large GPU would stand idle.
+BUSY = 256
+
+
+def forward(x, query, encoding=None, interpret=False):
+    """Return the attended mean, what its gradient needs, and the mean of each step.
+
+    The softmax over space is computed as the places are read, with the largest logit so far.
+
+    Args:
+        x: tensor (B, T, P, C).
+        query: tensor (C,).
+        encoding: tensor (T, P, C), or None.
+        interpret: boolean, whether JAX plays the GPU.
+
+    Returns:
+        The attention, (B, T, P); the attended mean of x', (B, T, C); and its plain mean over space
+        and channels, (B, T). All are float32.
+    """
+
+    def local(x, query, *encoding):
+        return _forward(x, query, *encoding or (None,), interpret)
+
+    tensors = [x, query] if encoding is None else [x, query, encoding]
+    return over_batch(local, [True, False, False][: len(tensors)], [True] * 3)(*tensors)
+
+
+def backward(
+    x, g, attention, context, dcontext, dmean, query, encoding=None, keep=None, interpret=False
+):
+    """Return the gradients of x, of the query and of the encoding.
+
+    Args:
+        x, query, encoding, interpret: as in `forward`.
+        g: gradient of x as what reads it afterwards has it.
+        attention, context: the attention and the attended mean, as `forward` returns them.
+        dcontext: gradient of the attended mean, (B, T, C).
+        dmean: gradient of the mean of each step, (B, T), or None.
+        keep: tensor (B, T), or None: where the encoding has the gradient g too.
+
+    Returns:
+        A tensor like x; float32 (C,); float32 (T, P, C), or None.
+    """
+    whole = {"query": query, "encoding": encoding}
+    given = {"x": x, "g": g, "attention": attention, "context": context, "dcontext": dcontext}
+    given |= {"dmean": dmean, "keep": keep, **whole}
+    given = {name: tensor for name, tensor in given.items() if tensor is not None}
+
+    def local(*tensors):
+        return _backward(dict(zip(given, tensors, strict=True)), interpret)
+
+    kinds = [name not in whole for name in given]
+    outputs = [True, False] if encoding is None else [True, False, False]
+    found = over_batch(local, kinds, outputs)(*given.values())
+    return (*found, None)[:3]
+
+
+def _forward(x, query, encoding, interpret):
+    batch, steps, places, channels = x.shape
+    split = blocks.split(places, channels, 1, True, batch * steps, busy=BUSY)
+    parts, span = split.grid[0], split.span
+
+    def kernel(x, query, *refs):
+        encoding_ref, refs = (refs[0], refs[1:]) if encoding is not None else (None, refs)
+        logits_out, peak_out, total_out, mean_out, step_out = refs
+        inside, first = split.channel_mask(0), pl.program_id(2) * span
+        q = blocks.load(query, mask=inside)[None, :]
+
+        def block(i, state):
+            peak, total, attended, plain = state
+            rows, place = split.part(i), first + i * split.rows
+            mask = split.mask(place, 0)
+            values = blocks.load(x, (0, 0, rows), mask)
+            if encoding_ref is not None:
+                values = values + blocks.load(encoding_ref, (0, rows), mask)
+            logits = jnp.sum(values * q, axis=1)
+            real = place + jnp.arange(split.rows) < places
+            blocks.store(logits_out, (0, 0, rows), logits, real)
+            new = jnp.maximum(peak, jnp.where(real, logits, LOWEST))
+            weight = jnp.where(real, jnp.exp(logits - new), 0.0)
+            kept = jnp.exp(peak - new)
+            total = total * kept + weight
+            attended = attended * kept[:, None] + weight[:, None] * values
+            return new, total, attended, plain + jnp.sum(values, axis=1)
+
+        row = jnp.zeros((split.rows,), jnp.float32)
+        start = row + LOWEST, row, jnp.zeros((split.rows, split.columns), jnp.float32), row
+        state = split.repeated(block, start)
+        peak = jnp.max(state[0])
+        kept = jnp.exp(state[0] - peak)
+        blocks.store(peak_out, (0, 0, 0), peak)
+        blocks.store(total_out, (0, 0, 0), jnp.sum(state[1] * kept))
+        attended = jnp.sum(state[2] * kept[:, None], axis=0)
+        blocks.store(mean_out, (0, 0, 0), attended, inside)
+        blocks.store(step_out, (0, 0, 0), jnp.sum(state[3]))
+
+    inputs = [
+        (x, pl.BlockSpec((1, 1, span, split.columns), lambda b, t, p: (b, t, p, 0))),
+        (query, pl.BlockSpec((split.columns,), lambda b, t, p: (0,))),
+    ]
+    if encoding is not None:
+        spec = pl.BlockSpec((1, span, split.columns), lambda b, t, p: (t, p, 0))
+        inputs.append((encoding, spec))
+    one = pl.BlockSpec((1, 1, 1), lambda b, t, p: (b, t, p))
+    scalar = jax.ShapeDtypeStruct((batch, steps, parts), jnp.float32), one
+    outputs = [
+        (
+            jax.ShapeDtypeStruct((batch, steps, places), jnp.float32),
+            pl.BlockSpec((1, 1, span), lambda b, t, p: (b, t, p)),
+        ),
+        scalar,
+        scalar,
+        (
+            jax.ShapeDtypeStruct((batch, steps, parts, channels), jnp.float32),
+            pl.BlockSpec((1, 1, 1, split.columns), lambda b, t, p: (b, t, p, 0)),
+        ),
+        scalar,
+    ]
+    grid = (batch, steps, parts)
+    logits, peaks, totals, means, sums = blocks.call(
+        kernel, grid, inputs, outputs, interpret, "summaries"
+    )
+    peak = jnp.max(peaks, axis=2)
+    kept = jnp.exp(peaks - peak[..., None])
+    total = jnp.sum(totals * kept, axis=2)
+    context = jnp.sum(means * kept[..., None], axis=2) / total[..., None]
+    attention = jnp.exp(logits - peak[..., None]) / total[..., None]
+    return attention, context, jnp.sum(sums, axis=2) / (places * channels)
+
+
+def _backward(given, interpret):
+    x, encoding = given["x"], given.get("encoding")
+    batch, steps, places, channels = x.shape
+    split = blocks.split(places, channels, 1, True)
+    each = _samples(batch, steps * split.grid[0])
+
+    def kernel(*refs):
+        of = dict(zip(given, refs, strict=False))
+        dx_out, dq_out, *de_out = refs[len(given) :]
+        place = pl.program_id(1) * split.rows
+        mask, inside = split.mask(place, 0), split.channel_mask(0)
+        real = None if places % split.rows == 0 else place + jnp.arange(split.rows) < places
+        q = blocks.load(of["query"], mask=inside)[None, :]
+        e = blocks.load(of["encoding"], (0,), mask) if "encoding" in of else 0.0
+
+        def sample(b, sums):
+            values = blocks.load(of["x"], (b, 0), mask) + e
+            passed = blocks.load(of["g"], (b, 0), mask)
+            attention = blocks.load(of["attention"], (b, 0), real)
+            dmeans = blocks.load(of["dcontext"], (b, 0), inside)
+            # The mean, weighted by attention, of what the attended mean passes on.
+            known = jnp.sum(dmeans * blocks.load(of["context"], (b, 0), inside))
+            dlogits = attention * (jnp.sum(values * dmeans[None, :], axis=1) - known)
+            added = attention[:, None] * dmeans[None, :] + dlogits[:, None] * q
+            if "dmean" in of:
+                added = added + blocks.load(of["dmean"], (b, 0)) / (places * channels)
+            blocks.store(dx_out, (b, 0), passed + added, mask)
+            found = [sums[0] + dlogits[:, None] * values]
+            if "encoding" in of:
+                weight = blocks.load(of["keep"], (b, 0)) if "keep" in of else 1.0
+                found.append(sums[1] + weight * passed + added)
+            return tuple(found)
+
+        zero = jnp.zeros((split.rows, split.columns), jnp.float32)
+        sums = jax.lax.fori_loop(0, each, sample, (zero,) * (1 + ("encoding" in of)))
+        blocks.store(dq_out, (0, 0, 0), jnp.sum(sums[0], axis=0), inside)
+        if "encoding" in of:
+            blocks.store(de_out[0], (0, 0), sums[1], mask)
+
+    tile = pl.BlockSpec((each, 1, split.rows, split.columns), lambda t, p, b: (b, t, p, 0))
+    channel = pl.BlockSpec((each, 1, split.columns), lambda t, p, b: (b, t, 0))
+    one = pl.BlockSpec((each, 1), lambda t, p, b: (b, t))
+    specs = {
+        "attention": pl.BlockSpec((each, 1, split.rows), lambda t, p, b: (b, t, p)),
+        "query": pl.BlockSpec((split.columns,), lambda t, p, b: (0,)),
+        "encoding": pl.BlockSpec((1, split.rows, split.columns), lambda t, p, b: (t, p, 0)),
+        **dict.fromkeys(("x", "g"), tile),
+        **dict.fromkeys(("context", "dcontext"), channel),
+        **dict.fromkeys(("dmean", "keep"), one),
+    }
+    inputs = [(tensor, specs[name]) for name, tensor in given.items()]
+    grid = steps, split.grid[0], batch // each
+    outputs = [
+        (jax.ShapeDtypeStruct(x.shape, x.dtype), tile),
+        (
+            jax.ShapeDtypeStruct((*grid, channels), jnp.float32),
+            pl.BlockSpec((1, 1, 1, split.columns), lambda t, p, b: (t, p, b, 0)),
+        ),
+    ]
+    if encoding is not None:
+        shape = (grid[2], steps, places, channels)
+        spec = pl.BlockSpec((1, 1, split.rows, split.columns), lambda t, p, b: (b, t, p, 0))
+        outputs.append((jax.ShapeDtypeStruct(shape, jnp.float32), spec))
+    dx, dq, *de = blocks.call(kernel, grid, inputs, outputs, interpret, "summaries_gradient")
+    return dx, jnp.sum(dq, axis=(0, 1, 2)), *(jnp.sum(part, axis=0) for part in de)
+
+
+def _samples(batch, programs):
+    """How many samples a program takes: a divisor of the batch that leaves enough programs."""
+    least = -(-blocks.PROGRAMS // (2 * programs))
+    most = max(1, batch // least)
+    return max(n for n in range(1, most + 1) if batch % n == 0)

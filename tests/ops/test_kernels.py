@@ -1,0 +1,173 @@
+"""The kernels for GPUs against the NumPy reference, interpreted on a CPU; and compiled for GPUs."""
+
+import importlib.util
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_staa import surrogates
+from keras_staa.layers import LIF, STAALIF
+from keras_staa.ops import Leaky, lif
+from tests import reference
+from tests.gradients import gradients
+from tests.kernels import interpret
+from tests.layers import test_aggregator as aggregators
+from tests.ops import test_lif as neurons
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="The kernels are written for JAX."
+)
+ALL = {"neuron", "neuron_gradient", "summaries", "summaries_gradient"}
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    return interpret(monkeypatch)
+
+
+@pytest.fixture(params=["one block", "many blocks"])
+def size(request, monkeypatch):
+    """Blocks so small that programs have several, and that the last ones are partly empty."""
+    if request.param == "many blocks":
+        from keras_staa.ops.kernels import blocks, summaries
+
+        monkeypatch.setattr(blocks, "ELEMENTS", 16)
+        monkeypatch.setattr(blocks, "PROGRAMS", 2)
+        monkeypatch.setattr(summaries, "BUSY", 2)
+
+
+@pytest.mark.parametrize("dtype", neurons.TOLERANCE)
+@pytest.mark.parametrize("reset, detach", [("hard", True), ("soft", False)])
+@pytest.mark.parametrize("name", surrogates.SURROGATES)
+def test_neurons(name, reset, detach, dtype, ran):
+    neurons.check(name, reset, detach, dtype, steps=4)
+    assert set(ran) == {"neuron", "neuron_gradient"}
+
+
+@pytest.mark.parametrize("steps", [1, 3, 16])
+def test_any_number_of_steps(steps, ran, size):
+    neurons.check("sigmoid", "hard", False, "float32", steps)
+    assert ran
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 5), (3, 2, 5, 7, 3), (1, 4, 1, 1, 150)])
+@pytest.mark.parametrize("learned", [False, True])
+def test_any_shape(shape, learned, ran, size):
+    rng = np.random.default_rng(0)
+    x, g = rng.normal(0.6, 0.8, (2, *shape)).astype("float32")
+    pair = [0.25, 0.9]
+    if learned:
+        pair = [rng.uniform(0.2, 1, shape[2:][-1:] or (1,)).astype("float32") for _ in pair]
+    given = [x, *pair] if learned else [x]
+
+    def call(x, *coefficients):
+        return lif(x, *(coefficients or pair), surrogates.Arctan())
+
+    spikes, found = gradients(call, given, g)
+    one = [np.asarray(c).reshape(()) if len(shape) == 2 else c for c in pair]
+    np.testing.assert_array_equal(spikes, reference.lif_forward(x, *one)[0])
+    expected = reference.lif_backward(x, g, *one, surrogate="arctan")
+    for got, wanted in zip(found, expected, strict=False):
+        neurons.assert_near(got, np.reshape(wanted, got.shape), 1e-5)
+    assert ran
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", aggregators.STAAS)
+def test_aggregators(name, dtype, ran, size):
+    layer, parts = aggregators.make(name, dtype)
+    aggregators.check(layer, parts, dtype)
+    held = layer.context is not None
+    assert set(ran) == ({"summaries", "summaries_gradient"} if held else set())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_aggregator_with_bypassed_steps(dtype, ran, size):
+    layer, parts = aggregators.make("staa", dtype)
+    layer.bypass_rate = 0.5
+    bypass = aggregators.check(layer, parts, dtype, training=True)
+    assert 0 < bypass.sum() < bypass.size
+
+
+def test_aggregator_with_its_neuron(ran, size):
+    aggregators.test_gradients_with_the_neuron("float32")
+    assert set(ran) == ALL
+
+
+def test_what_kernels_do_not_hold(ran):
+    """Equations that no kernel has run without one, and so does a loop that is rolled."""
+    x = np.random.default_rng(0).normal(0.6, 0.8, (2, 4, 8)).astype("float32")
+    table = np.linspace(0, 1, 8, dtype="float32")
+    for surrogate in (lambda u: ops.sort(u), lambda u: u * table):
+        spikes, _ = gradients(lambda x, f=surrogate: lif(x, 0.5, 1.0, f), [x], np.ones_like(x))
+        assert spikes.mean() > 0
+    long = x[:, :1].repeat(17, axis=1)
+    gradients(lambda x: lif(x, 0.5, 1.0, surrogates.Arctan()), [long], np.ones_like(long))
+    assert not ran
+
+
+def test_not_a_number_shows(ran):
+    x = np.ones((1, 4, 8), "float32")
+    x[0, 1, 3] = np.nan
+    spikes = ops.convert_to_numpy(lif(x, 0.5, 1.0, surrogates.Arctan()))
+    assert np.isnan(spikes[0, 1:, 3]).all() and not np.isnan(np.delete(spikes, 3, 2)).any()
+    assert ran
+
+
+def test_a_neuron_that_has_no_hash(ran):
+    """Each is looked at by itself."""
+
+    class Twice:
+        __hash__ = None
+
+        def __call__(self, u):
+            return 2.0 / (1.0 + ops.abs(u))
+
+    x = np.array([[0.3, 0.9]], "float32")
+    _, (dx,) = gradients(lambda x: lif(x, 0.0, 1.0, Twice()), [x], np.ones_like(x))
+    np.testing.assert_allclose(dx, [[2 / 1.7, 2 / 1.1]], rtol=1e-6)
+    assert Leaky(Twice()) and ran
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("jax_cuda13_plugin") is None,
+    reason="JAX's plugin for CUDA, which compiles for GPUs, is not installed.",
+)
+@pytest.mark.parametrize(
+    "kind, arguments, passes, started",
+    [
+        (LIF, {}, 5.0, 2),
+        (LIF, {"learn": True}, 5.5, 4),
+        (LIF, {"surrogate": "sigmoid", "reset": "soft", "detach_reset": False}, 5.0, 2),
+        (STAALIF, {"seed": 0}, 10.0, 45),
+    ],
+)
+@pytest.mark.parametrize("chip", ["h100:1", "a100:1"])
+def test_few_passes_on_gpus(kind, arguments, passes, started, chip):
+    """Bytes over those of the current, and kernels, of a layer forward and backward."""
+    import jax
+
+    from keras_staa.training import topology
+    from tests.layers.support import stateless
+
+    shape = (64, 4, 32, 32, 128)
+    layer = kind(**arguments, dtype="mixed_bfloat16")
+    layer.build(shape)
+    call = stateless(layer, training=True) if kind is STAALIF else stateless(layer)
+
+    def step(x, g, *weights):
+        output, pull = jax.vjp(lambda *given: ops.cast(call(*given), "bfloat16"), x, *weights)
+        return output, pull(g)
+
+    mesh = topology.devices(chip)
+    whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    x = jax.ShapeDtypeStruct(shape, "bfloat16", sharding=whole)
+    weights = [
+        jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=whole) for v in layer.trainable_variables
+    ]
+    found = topology.describe_step(topology.compile_for(mesh, jax.jit(step), (x, x, *weights)))
+    assert found["bytes"] / (2 * np.prod(shape)) <= passes * 1.001
+    assert found["kernels"] <= started
