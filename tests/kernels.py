@@ -9,6 +9,7 @@ from keras_staa.ops.kernels import blocks
 def interpret(monkeypatch):
     """Let neurons and aggregators take their kernels, and return the names of those that ran."""
     ran, call = [], blocks.call
+    forget()
 
     @functools.wraps(call)
     def interpreted(kernel, grid, inputs, outputs, interpret, name):
@@ -22,3 +23,9 @@ def interpret(monkeypatch):
     for module in (neuron, staa):
         monkeypatch.setattr(module, "by_platform", in_kernel)
     return ran
+
+
+def forget():
+    """Forget the functions made so far, and what was traced of them."""
+    neuron._spiking.cache_clear()
+    staa._summaries.cache_clear()

@@ -190,33 +190,33 @@ def _spiking(dynamics, constants, compiled):
 
         def chosen(plain, in_kernel, tensors):
             """Return what to call with the tensors."""
-            if tensors[0].shape[1] > UNROLLED_STEPS or is_portable():
+            rolled = tensors[0].shape[1] > UNROLLED_STEPS
+            if rolled or is_portable() or kernels.of_neuron(dynamics, inputs(tensors)) is None:
                 return plain
-            held = kernels.of_neuron(dynamics, inputs(tensors))
-            return plain if held is None else by_platform(plain, plain, in_kernel(held))
+            return by_platform(plain, plain, in_kernel)
+
+        def plain(*tensors):
+            return forward(inputs(tensors))
+
+        @kernels.shared
+        def in_kernel(*tensors):
+            a = inputs(tensors)
+            return kernels.of_neuron(dynamics, a).forward(dynamics, a)
+
+        def plain_gradient(g, *tensors):
+            return named(backward(inputs(tensors), g))
+
+        @kernels.shared
+        def gradient_in_kernel(g, *tensors):
+            a = inputs(tensors)
+            rest = (None if x is None else ops.zeros_like(x) for x in (a.encoding, a.keep))
+            return named((*kernels.of_neuron(dynamics, a).backward(dynamics, a, g), *rest))
 
         def spikes(*tensors):
-            def plain(*tensors):
-                return forward(inputs(tensors))
-
-            def in_kernel(held):
-                return lambda *tensors: held.forward(dynamics, inputs(tensors))
-
             return chosen(plain, in_kernel, tensors)(*tensors), tensors
 
         def gradient(tensors, g):
-            def plain(*tensors):
-                return named(backward(inputs(tensors[:-1]), tensors[-1]))
-
-            def in_kernel(held):
-                def run(*tensors):
-                    a = inputs(tensors[:-1])
-                    rest = (None if x is None else ops.zeros_like(x) for x in (a.encoding, a.keep))
-                    return named((*held.backward(dynamics, a, tensors[-1]), *rest))
-
-                return run
-
-            return chosen(plain, in_kernel, tensors)(*tensors, g)
+            return chosen(plain_gradient, gradient_in_kernel, tensors)(g, *tensors)
 
         return with_backward(spikes, gradient, compiled)
 

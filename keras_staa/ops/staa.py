@@ -94,6 +94,7 @@ def _summaries(names, steps, compiled):
             return attention, context
         return attention, context, _step_mean(x, encoding) if mean is None else mean
 
+    @kernels.shared
     def means_in_kernel(*tensors):
         x, _, encoding, given = unpack(tensors)
         held = kernels.of_summaries(given["x"])
@@ -127,6 +128,7 @@ def _summaries(names, steps, compiled):
             dx, de = dx + dmean, de + ops.sum(dmean, axis=0) if encoded else None
         return in_shape(given, (dx, dq, de))
 
+    @kernels.shared
     def gradients_in_kernel(*tensors):
         inputs, rest = tensors[: len(names)], list(tensors[len(names) :])
         x, _, encoding, given = unpack(inputs)

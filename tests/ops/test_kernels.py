@@ -12,7 +12,7 @@ from keras_staa.layers import LIF, STAALIF
 from keras_staa.ops import Leaky, lif
 from tests import reference
 from tests.gradients import gradients
-from tests.kernels import interpret
+from tests.kernels import forget, interpret
 from tests.layers import test_aggregator as aggregators
 from tests.ops import test_lif as neurons
 
@@ -24,7 +24,8 @@ ALL = {"neuron", "neuron_gradient", "summaries", "summaries_gradient"}
 
 @pytest.fixture
 def ran(monkeypatch):
-    return interpret(monkeypatch)
+    yield interpret(monkeypatch)
+    forget()
 
 
 @pytest.fixture(params=["one block", "many blocks"])

@@ -34,6 +34,19 @@ def of_summaries(x):
     return _module("summaries") if _holds(x) else None
 
 
+def shared(function):
+    """Return a function that equal calls trace once, as those of equal layers are.
+
+    Args:
+        function: function of tensors that calls kernels.
+    """
+    if keras.backend.backend() != "jax":
+        return function
+    import jax
+
+    return jax.jit(function)
+
+
 def _holds(x):
     if keras.backend.backend() != "jax" or keras.backend.standardize_dtype(x.dtype) not in DTYPES:
         return False
