@@ -131,8 +131,18 @@ def test_the_table_of_tpus_is_that_of_the_measurements():
         rows = list(csv.reader(file))
     for row in rows:
         assert f"| {' | '.join(row)} |" in text
-    found = [line for line in text.splitlines() if line.startswith("| cifar10 ")]
+    found = [line for line in text.splitlines() if re.match(r"\| (cifar10|imagenet) \|", line)]
     assert len(found) == len(rows) - 1
+
+
+def test_the_tables_of_accelerators_are_those_of_the_measurements():
+    text = (ROOT / "docs" / "speed.md").read_text("utf-8")
+    with open(ROOT / "docs" / "measurements" / "accelerator.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) > 40
+    for row in rows:
+        cells = (row[name] for name in ("bytes", "over ReLU", "kernels", "temporary, GB"))
+        assert f" | {' | '.join(cells)} | " in text, row
 
 
 @pytest.mark.heavy

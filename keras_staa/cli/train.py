@@ -37,7 +37,8 @@ def add_arguments(parser):
     )
     parser.add_argument(
         "--topology",
-        help="with --dry-run: TPUs such as v5e:4x4, for which the training step is compiled",
+        help="with --dry-run: TPUs such as v5e:4x4, or GPUs such as h100:8, for which the training "
+        "step is compiled",
     )
 
 

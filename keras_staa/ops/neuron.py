@@ -213,7 +213,10 @@ def _spiking(dynamics, constants, compiled):
             return named((*kernels.of_neuron(dynamics, a).backward(dynamics, a, g), *rest))
 
         def spikes(*tensors):
-            return chosen(plain, in_kernel, tensors)(*tensors), tensors
+            # What stands before a neuron alone, XLA makes part of its forward pass. A current behind
+            # an aggregator is in memory anyway.
+            kind = chosen(plain, in_kernel, tensors) if inputs(tensors).gated else plain
+            return kind(*tensors), tensors
 
         def gradient(tensors, g):
             return chosen(plain_gradient, gradient_in_kernel, tensors)(g, *tensors)

@@ -44,7 +44,7 @@ def size(request, monkeypatch):
 @pytest.mark.parametrize("name", surrogates.SURROGATES)
 def test_neurons(name, reset, detach, dtype, ran):
     neurons.check(name, reset, detach, dtype, steps=4)
-    assert set(ran) == {"neuron", "neuron_gradient"}
+    assert set(ran) == {"neuron_gradient"}
 
 
 @pytest.mark.parametrize("steps", [1, 3, 16])
@@ -112,9 +112,14 @@ def test_what_kernels_do_not_hold(ran):
 def test_not_a_number_shows(ran):
     x = np.ones((1, 4, 8), "float32")
     x[0, 1, 3] = np.nan
-    spikes = ops.convert_to_numpy(lif(x, 0.5, 1.0, surrogates.Arctan()))
+    layer = STAALIF(context=False, position=None, step_gate=False, bypass_rate=0.0)
+    layer.build((1, 4, 1, 1, 8))
+    ones = np.ones((1, 4, 8), "float32")
+    # A gate, as an aggregator gives it.
+    gated = layer.lif.gated(ops.convert_to_tensor(x[:, :, None, None]), ones)
+    spikes = ops.convert_to_numpy(gated)[:, :, 0, 0]
     assert np.isnan(spikes[0, 1:, 3]).all() and not np.isnan(np.delete(spikes, 3, 2)).any()
-    assert ran
+    assert set(ran) == {"neuron"}
 
 
 def test_a_neuron_that_has_no_hash(ran):
@@ -170,5 +175,7 @@ def test_few_passes_on_gpus(kind, arguments, passes, started, chip):
         jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=whole) for v in layer.trainable_variables
     ]
     found = topology.describe_step(topology.compile_for(mesh, jax.jit(step), (x, x, *weights)))
-    assert found["bytes"] / (2 * np.prod(shape)) <= passes * 1.001
-    assert found["kernels"] <= started
+    # For the A100 XLA makes two kernels of the forward pass where M and N are learned.
+    split = chip == "a100:1" and arguments.get("learn", False)
+    assert found["bytes"] / (2 * np.prod(shape)) <= (passes + 0.5 * split) * 1.001
+    assert found["kernels"] <= started + split
