@@ -213,8 +213,8 @@ def _spiking(dynamics, constants, compiled):
             return named((*kernels.of_neuron(dynamics, a).backward(dynamics, a, g), *rest))
 
         def spikes(*tensors):
-            # What stands before a neuron alone, XLA makes part of its forward pass. A current behind
-            # an aggregator is in memory anyway.
+            # XLA makes what stands before a neuron alone part of its forward pass. Behind an
+            # aggregator the current is in memory anyway.
             kind = chosen(plain, in_kernel, tensors) if inputs(tensors).gated else plain
             return kind(*tensors), tensors
 
