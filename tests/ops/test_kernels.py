@@ -109,6 +109,13 @@ def test_what_kernels_do_not_hold(ran):
     assert not ran
 
 
+def test_kernels_can_be_switched_off(ran, monkeypatch):
+    monkeypatch.setenv("KERAS_STAA_KERNELS", "0")
+    layer, parts = aggregators.make("staa")
+    aggregators.check(layer, parts, "float32")
+    assert not ran
+
+
 def test_not_a_number_shows(ran):
     x = np.ones((1, 4, 8), "float32")
     x[0, 1, 3] = np.nan

@@ -2,13 +2,18 @@
 
 They are written in Pallas, for JAX. What they compute is what the functions of `keras_staa.ops`
 compute elsewhere, which stay the definition: each kernel is tested against them.
+
+With `KERAS_STAA_KERNELS=0` in the environment none is used.
 """
 
+import functools
 import importlib
+import os
 
 import keras
 
 DTYPES = ("bfloat16", "float16", "float32")
+SWITCH = "KERAS_STAA_KERNELS"
 
 
 def of_neuron(dynamics, a):
@@ -50,8 +55,20 @@ def shared(function):
 def _holds(x):
     if keras.backend.backend() != "jax" or keras.backend.standardize_dtype(x.dtype) not in DTYPES:
         return False
+    if os.environ.get(SWITCH) == "0" or not _has_pallas():
+        return False
     # Sizes may be unknown when a function is exported.
     return all(isinstance(size, int) and size > 0 for size in x.shape)
+
+
+@functools.cache
+def _has_pallas():
+    """Whether this version of JAX has what the kernels are written with."""
+    try:
+        from jax.experimental.pallas import triton
+    except ImportError:
+        return False
+    return all(hasattr(triton, name) for name in ("CompilerParams", "load", "store"))
 
 
 def _module(name):
