@@ -114,11 +114,16 @@ def size(type_):
     16
     """
     total = 0
-    for kind, shape in SHAPE.findall(type_):
-        count = math.prod(int(n.lstrip("<=")) for n in shape.split(",") if n)
+    for kind, count in _arrays(type_):
         bits = 8 if kind == "pred" else int(BITS.search(kind)[0])
         total += -(-count * bits // 8)
     return total
+
+
+def _arrays(type_):
+    """Kind and number of elements of each array of a type."""
+    for kind, shape in SHAPE.findall(type_):
+        yield kind, math.prod(int(n.lstrip("<=")) for n in shape.split(",") if n)
 
 
 def _started(computations, body):
@@ -153,19 +158,16 @@ def _moved(computations, body, one, called):
     if one.kind != "fusion":
         return sum(given) + size(one.type)
     inside = computations[called]
-    read = [
-        min(whole, _read(inside, parameter, whole))
+    read = {
+        parameter.name: min(whole, _read(inside, parameter, whole))
         for whole, parameter in zip(given, _parameters(inside), strict=True)
-    ]
+    }
     root = next(part for part in inside.values() if part.root)
     if root.kind == "dynamic-update-slice":
-        update = size(inside[root.operands[1]].type)
-        target = _origin(inside, root.operands[0])
-        read = [
-            0 if i.name == target else n for i, n in zip(_parameters(inside), read, strict=True)
-        ]
-        return sum(read) + update
-    return sum(read) + size(one.type)
+        # What is updated in place is not read.
+        read.pop(_origin(inside, root.operands[0]), None)
+        return sum(read.values()) + size(inside[root.operands[1]].type)
+    return sum(read.values()) + size(one.type)
 
 
 def _parameters(inside):
@@ -202,5 +204,4 @@ def _read(inside, parameter, whole):
 
 
 def _elements(type_):
-    shapes = SHAPE.findall(type_)
-    return sum(math.prod(int(n.lstrip("<=")) for n in shape.split(",") if n) for _, shape in shapes)
+    return sum(count for _, count in _arrays(type_))
