@@ -191,7 +191,7 @@ def _spiking(dynamics, constants, compiled):
         def chosen(plain, in_kernel, tensors):
             """Return what to call with the tensors."""
             rolled = tensors[0].shape[1] > UNROLLED_STEPS
-            if rolled or is_portable() or kernels.of_neuron(dynamics, inputs(tensors)) is None:
+            if rolled or kernels.of_neuron(dynamics, inputs(tensors)) is None:
                 return plain
             return by_platform(plain, plain, in_kernel)
 

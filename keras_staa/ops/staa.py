@@ -163,7 +163,7 @@ def _summaries(names, steps, compiled):
     def chosen(plain, in_kernel, tensors):
         """Return what to call: kernels hold what has an attended mean."""
         x = tensors[names.index("x")]
-        if not attend or is_portable() or kernels.of_summaries(x) is None:
+        if not attend or kernels.of_summaries(x) is None:
             return plain
         return by_platform(plain, plain, in_kernel)
 

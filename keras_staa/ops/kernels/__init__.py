@@ -12,6 +12,8 @@ import os
 
 import keras
 
+from keras_staa.ops.portable import is_portable
+
 DTYPES = ("bfloat16", "float16", "float32")
 SWITCH = "KERAS_STAA_KERNELS"
 
@@ -55,7 +57,8 @@ def shared(function):
 def _holds(x):
     if keras.backend.backend() != "jax" or keras.backend.standardize_dtype(x.dtype) not in DTYPES:
         return False
-    if os.environ.get(SWITCH) == "0" or not _has_pallas():
+    # What is exported runs where there are no kernels.
+    if is_portable() or os.environ.get(SWITCH) == "0" or not _has_pallas():
         return False
     # Sizes may be unknown when a function is exported.
     return all(isinstance(size, int) and size > 0 for size in x.shape)
