@@ -10,6 +10,8 @@ import sys
 import keras
 import pytest
 
+from keras_staa.training import gpus
+
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="The meshes of devices are JAX's."
 )
@@ -46,24 +48,12 @@ def test_kernels_on_eight_devices_exchange_sums_alone():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    importlib.util.find_spec("jax_cuda13_plugin") is None,
-    reason="JAX's plugin for CUDA, which compiles for GPUs, is not installed.",
-)
-def test_four_gpus_exchange_sums_alone():
-    for step in steps("gpu"):
-        assert set(step["collectives"]) == {"all-reduce"}
-        assert step["callbacks"] == step["dynamic_shapes"] == 0
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    importlib.util.find_spec("libtpu") is None,
-    reason="libtpu, which compiles for TPUs, is not installed: pip install libtpu==0.0.42.1",
-)
-def test_four_tpus_exchange_sums_alone():
+@pytest.mark.parametrize("kind, compiler", [("tpu", "libtpu"), ("gpu", gpus.PLUGIN)])
+def test_four_accelerators_exchange_sums_alone(kind, compiler):
     """Compiled by a process on a CPU for devices that are not there."""
-    for step in steps("tpu"):
+    if importlib.util.find_spec(compiler) is None:
+        pytest.skip(f"{compiler}, which compiles for them, is not installed.")
+    for step in steps(kind):
         assert set(step["collectives"]) == {"all-reduce"}
         assert step["callbacks"] == step["dynamic_shapes"] == 0
 

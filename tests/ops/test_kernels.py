@@ -10,6 +10,7 @@ from keras import ops
 from keras_staa import surrogates
 from keras_staa.layers import LIF, STAALIF
 from keras_staa.ops import Leaky, lif
+from keras_staa.training import gpus
 from tests import reference
 from tests.gradients import gradients
 from tests.kernels import forget, interpret
@@ -146,7 +147,7 @@ def test_a_neuron_that_has_no_hash(ran):
 
 @pytest.mark.slow
 @pytest.mark.skipif(
-    importlib.util.find_spec("jax_cuda13_plugin") is None,
+    importlib.util.find_spec(gpus.PLUGIN) is None,
     reason="JAX's plugin for CUDA, which compiles for GPUs, is not installed.",
 )
 @pytest.mark.parametrize(
