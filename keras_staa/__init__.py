@@ -16,6 +16,7 @@ __all__ = [
     "decode_predictions",
     "exchange",
     "export",
+    "fuse",
     "jit_compile",
     "layers",
     "losses",
@@ -67,4 +68,5 @@ if not _is_command():
         STAAResNet19,
         STAAResNet20,
         STAAResNet34,
+        fuse,
     )

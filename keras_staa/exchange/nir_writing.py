@@ -9,6 +9,8 @@ from keras_staa import _keras, checks, files, layers
 from keras_staa.exchange.nir_graph import Graph
 from keras_staa.exchange.padding import symmetric
 from keras_staa.layers.linear_neuron import LinearNeuron
+from keras_staa.layers.native import affine
+from keras_staa.layers.steps import unwrapped
 
 # The time step that NIR and most of its readers take, in seconds.
 TIME_STEP = 1e-4
@@ -77,9 +79,9 @@ def _visit(graph, tensor, time_step, visited):
     if id(tensor) not in visited:
         layer, inputs = _keras.made_by(tensor), _keras.inputs_of(tensor)
         sources = [_visit(graph, given, time_step, visited) for given in inputs]
-        inner = _inner(layer)
+        inner = unwrapped(layer)
         for given in inputs:
-            before = _inner(_keras.made_by(given))
+            before = unwrapped(_keras.made_by(given))
             pads = isinstance(before, keras.layers.ZeroPadding2D)
             if pads and not isinstance(inner, keras.layers.Conv2D):
                 raise _refused(before)
@@ -87,10 +89,6 @@ def _visit(graph, tensor, time_step, visited):
         # The tensor is kept, so that no other gets its identity.
         visited[id(tensor)] = found, tensor
     return visited[id(tensor)][0]
-
-
-def _inner(layer):
-    return layer.layer if isinstance(layer, layers.PerStep) else layer
 
 
 def _converter(layer):
@@ -144,13 +142,7 @@ def _normalization(graph, layer, sources, tensor, time_step):
 
 
 def _batch_normalization(graph, layer, sources, tensor, time_step):
-    mean, variance = _numbers(layer.moving_mean), _numbers(layer.moving_variance)
-    gamma, beta = (
-        default if weight is None else _numbers(weight)
-        for weight, default in ((layer.gamma, 1.0), (layer.beta, 0.0))
-    )
-    scale = gamma / np.sqrt(variance + layer.epsilon)
-    return graph.scale(layer.name, scale, beta - mean * scale, sources[0])
+    return graph.scale(layer.name, *affine(layer), sources[0])
 
 
 def _convolution(graph, layer, sources, tensor, time_step):
@@ -164,7 +156,7 @@ def _convolution(graph, layer, sources, tensor, time_step):
     weight, bias = _weights(layer, (3, 2, 0, 1))
     size = graph.shape(sources[0])[1:]
     weight, padding = symmetric(weight, size, layer.strides, layer.padding)
-    before = _inner(_keras.made_by(_keras.inputs_of(tensor)[0]))
+    before = unwrapped(_keras.made_by(_keras.inputs_of(tensor)[0]))
     if isinstance(before, keras.layers.ZeroPadding2D):
         (top, bottom), (left, right) = before.padding
         if (top, left) != (bottom, right) or layer.padding != "valid":
@@ -258,7 +250,8 @@ def _channels_first(shape):
 
 _CONVERTERS = {
     keras.layers.InputLayer: _input,
-    (layers.RepeatSteps, layers.MeanOverSteps, keras.layers.Dropout): _pass,
+    (layers.RepeatSteps, layers.MeanOverSteps): _pass,
+    (keras.layers.Dropout, keras.layers.Identity): _pass,
     # A convolution takes it for its own padding.
     keras.layers.ZeroPadding2D: _pass,
     keras.layers.Activation: _activation,

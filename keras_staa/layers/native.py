@@ -1,6 +1,7 @@
 """Keras's layers in front of a neuron, by the backends' own operations."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_staa.ops import native
@@ -20,21 +21,30 @@ class Conv2D(keras.layers.Conv2D):
     True
     """
 
+    def call(self, inputs):
+        plain = self.groups == 1 and self.data_format == "channels_last"
+        if not plain or self.activation is not keras.activations.linear:
+            return super().call(inputs)
+        return self._convolved(inputs, self.kernel, self.bias if self.use_bias else None)
+
     def convolution_op(self, inputs, kernel):
-        if keras.backend.backend() != "tensorflow":
-            return self._convolved(inputs, kernel)
+        if self.groups != 1 or self.data_format != "channels_last":
+            return super().convolution_op(inputs, kernel)
+        return self._convolved(inputs, kernel)
+
+    def _convolved(self, inputs, kernel, bias=None):
+        empty = keras.backend.backend() == "tensorflow" and inputs.shape[0] == 0
         # TensorFlow on a CPU gives no samples the sizes and channels of the input.
-        if inputs.shape[0] == 0:
+        if empty:
             return ops.zeros(self.compute_output_shape(inputs.shape), inputs.dtype)
-        outputs = self._convolved(inputs, kernel)
+        outputs = native.convolution(
+            inputs, kernel, self.strides, self.padding, self.dilation_rate, bias
+        )
+        if keras.backend.backend() != "tensorflow":
+            return outputs
         if inputs.shape[0] is None and None not in outputs.shape[1:]:
             outputs = ops.reshape(outputs, (ops.shape(inputs)[0], *outputs.shape[1:]))
         return outputs
-
-    def _convolved(self, inputs, kernel):
-        if self.groups != 1 or self.data_format != "channels_last":
-            return super().convolution_op(inputs, kernel)
-        return native.convolution(inputs, kernel, self.strides, self.padding, self.dilation_rate)
 
 
 @keras.saving.register_keras_serializable("keras_staa")
@@ -75,3 +85,14 @@ class BatchNormalization(keras.layers.BatchNormalization):
         images = len(inputs.shape) == 4 and self.axis in (-1, 3)
         precise = "float64" in (self.variable_dtype, keras.backend.standardize_dtype(inputs.dtype))
         return images and not special and not precise
+
+
+def affine(norm):
+    """Return what batch normalization does in inference: scale and shift, float64 arrays (C,)."""
+    mean, variance = _numbers(norm.moving_mean), _numbers(norm.moving_variance)
+    scale = (1.0 if norm.gamma is None else _numbers(norm.gamma)) / np.sqrt(variance + norm.epsilon)
+    return scale, (0.0 if norm.beta is None else _numbers(norm.beta)) - mean * scale
+
+
+def _numbers(weight):
+    return keras.ops.convert_to_numpy(weight).astype("float64")

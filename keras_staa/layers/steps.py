@@ -127,6 +127,11 @@ class PerStep(keras.layers.Wrapper):
         return ops.reshape(outputs, (-1, steps, *ops.shape(outputs)[1:]))
 
 
+def unwrapped(layer):
+    """Return the layer that a `PerStep` applies, or the layer itself."""
+    return layer.layer if isinstance(layer, PerStep) else layer
+
+
 def _unquantized(policy):
     """Return the policy under a quantized one, for which Keras wants kernels of the layer."""
     if policy.quantization_mode is None:

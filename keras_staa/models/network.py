@@ -170,6 +170,10 @@ class Network(_keras.MarkingModel):
             start = end
         return self
 
+    def forget_factory(self):
+        """Let `factory` and `arguments` be None: the layers are others than the factory's."""
+        self._notes.factory = self._notes.arguments = None
+
     def rematerialize(self, enabled=True):
         """Let training compute the inside of each block again instead of keeping it.
 

@@ -16,8 +16,8 @@ from keras_staa.ops.gradient import with_backward
 SAMPLED = 16
 
 
-def convolution(images, kernel, strides=(1, 1), padding="valid", dilation_rate=(1, 1)):
-    """Convolution of images in channels-last order, as `keras.ops.conv`.
+def convolution(images, kernel, strides=(1, 1), padding="valid", dilation_rate=(1, 1), bias=None):
+    """Convolution of images in channels-last order, as `keras.ops.conv`, and a bias.
 
     Args:
         images: tensor (B, H, W, C).
@@ -25,6 +25,7 @@ def convolution(images, kernel, strides=(1, 1), padding="valid", dilation_rate=(
         strides: pair of positive integers.
         padding: `"valid"` or `"same"`.
         dilation_rate: pair of positive integers.
+        bias: tensor (filters,), which is added in the same pass where the backend can, or None.
 
     Returns:
         Tensor (B, H', W', filters).
@@ -42,8 +43,9 @@ def convolution(images, kernel, strides=(1, 1), padding="valid", dilation_rate=(
         images = ops.convert_to_tensor(images)[:, :: strides[0], :: strides[1]]
         strides = (1, 1)
     if keras.backend.backend() == "torch":
-        return _torch_convolution(images, kernel, strides, padding, dilation_rate)
-    return ops.conv(images, kernel, strides, padding, "channels_last", dilation_rate)
+        return _torch_convolution(images, kernel, strides, padding, dilation_rate, bias)
+    outputs = ops.conv(images, kernel, strides, padding, "channels_last", dilation_rate)
+    return outputs if bias is None else ops.add(outputs, bias)
 
 
 def normalization():
@@ -58,10 +60,11 @@ def normalization():
     return _NORMALIZATIONS.get(keras.backend.backend())
 
 
-def _torch_convolution(images, kernel, strides, padding, dilation_rate):
+def _torch_convolution(images, kernel, strides, padding, dilation_rate, bias):
     from torch.nn import functional
 
     images, kernel = ops.convert_to_tensor(images), ops.convert_to_tensor(kernel)
+    bias = None if bias is None else ops.convert_to_tensor(bias)
     x, pads = images.permute(0, 3, 1, 2), [0, 0]
     if padding == "same":
         totals = [
@@ -74,9 +77,8 @@ def _torch_convolution(images, kernel, strides, padding, dilation_rate):
         # Where the sides differ, the larger one is behind, as in the other backends.
         rest = [total % 2 for total in totals]
         x = functional.pad(x, (0, rest[1], 0, rest[0])) if any(rest) else x
-    y = functional.conv2d(
-        x, kernel.permute(3, 2, 0, 1), stride=strides, padding=pads, dilation=dilation_rate
-    )
+    kernel = kernel.permute(3, 2, 0, 1)
+    y = functional.conv2d(x, kernel, bias, strides, pads, dilation_rate)
     return y.permute(0, 2, 3, 1)
 
 

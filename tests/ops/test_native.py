@@ -43,16 +43,21 @@ def numpy_convolution(x, kernel, strides, padding, dilation):
     return y
 
 
+@pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize(
     ("kernel", "strides", "dilation"),
     [(3, 1, 1), (3, 2, 1), (1, 2, 1), (7, 2, 1), ((2, 3), (1, 2), 1), (2, 1, 2)],
 )
-def test_convolution(kernel, strides, dilation, padding):
+def test_convolution(kernel, strides, dilation, padding, bias):
     x = images((2, 9, 8, 3))
     layer = Conv2D(
-        4, kernel, strides=strides, dilation_rate=dilation, padding=padding, use_bias=False
+        4, kernel, strides=strides, dilation_rate=dilation, padding=padding, use_bias=bias
     )
+    layer.build(x.shape)
+    offset = np.arange(4.0) if bias else np.zeros(4)
+    if bias:
+        layer.bias.assign(offset)
     y = ops.convert_to_numpy(layer(x))
     expected = numpy_convolution(
         x.astype("float64"),
@@ -61,6 +66,7 @@ def test_convolution(kernel, strides, dilation, padding):
         padding,
         layer.dilation_rate,
     )
+    expected = expected + offset
     assert y.shape == layer.compute_output_shape(x.shape)
     np.testing.assert_allclose(y, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
