@@ -80,8 +80,8 @@ def latency(args):
                 keras_staa.export(network, path, "onnx", samples=x, at_least=0.0)
                 session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
                 key = session.get_inputs()[0].name
-                given = keras.ops.convert_to_tensor(x)
-                runs["Keras", fused] = lambda m=compiled(network), x=given: m.predict_on_batch(x)
+                network, given = compiled(network), keras.ops.convert_to_tensor(x)
+                runs["Keras", fused] = lambda m=network, x=given: m.predict_on_batch(x)
                 runs["ONNX", fused] = lambda s=session, x={key: x}: s.run(None, x)
         found = in_turns(runs, args.seconds, least=20)
         order = ("Keras", False), ("Keras", True), ("ONNX", False), ("ONNX", True)

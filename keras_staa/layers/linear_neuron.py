@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_staa import checks
 from keras_staa.layers.neuron import Neuron
-from keras_staa.ops import Leaky, saturated, scale_of, spiking, with_sizes
+from keras_staa.ops import Leaky, affine, saturated, scale_of, spiking, with_sizes
 
 RESETS = ("hard", "soft")
 
@@ -72,12 +72,12 @@ class LinearNeuron(Neuron):
         return s, v - self.threshold * reset if self.reset == "soft" else v * (1.0 - reset)
 
     def call(self, inputs):
-        inputs = with_sizes(inputs, self.input_spec.axes)
+        inputs, line = _made_of(with_sizes(inputs, self.input_spec.axes))
         decay, gain = self.coefficients()
         if isinstance(decay, float):
-            return self._spiking((decay, gain))(inputs)
+            return self._spiking((decay, gain))(inputs, **line)
         shape = (inputs.shape[-1] if len(inputs.shape) > 2 else 1,)
-        return self._spiking()(inputs, _shaped(decay, shape), _shaped(gain, shape))
+        return self._spiking()(inputs, _shaped(decay, shape), _shaped(gain, shape), **line)
 
     def gated(self, inputs, gate=None, encoding=None, keep=None):
         if gate is None and encoding is None:
@@ -88,7 +88,8 @@ class LinearNeuron(Neuron):
         shape = (*ops.shape(inputs)[:2], inputs.shape[-1])
         scale = ops.broadcast_to(ops.cast(scale, "float32"), shape)
         decay = ops.broadcast_to(ops.cast(decay, "float32"), shape[-1:])
-        return self._spiking()(inputs, decay, scale, encoding, keep)
+        inputs, line = _made_of(inputs)
+        return self._spiking()(inputs, decay, scale, encoding, keep, **line)
 
     def get_config(self):
         return {
@@ -96,6 +97,14 @@ class LinearNeuron(Neuron):
             "reset": self.reset,
             "detach_reset": self.detach_reset,
         }
+
+
+def _made_of(inputs):
+    """Return the current, and scale and shift where it is to be had without them."""
+    parts = affine.made_of(inputs)
+    if parts is None:
+        return inputs, {}
+    return parts.x, {"scale": parts.scale, "shift": parts.shift}
 
 
 def _shaped(coefficient, shape):

@@ -49,13 +49,14 @@ class Conv2D(keras.layers.Conv2D):
 
 @keras.saving.register_keras_serializable("keras_staa")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """`keras.layers.BatchNormalization` in few passes over memory on TensorFlow and PyTorch.
+    """`keras.layers.BatchNormalization` in few passes over memory.
 
     Arguments, weights and the keys in weight files are those of Keras's layer, and so are the
-    results, but that they are more exact: variances keep their digits where a channel is nearly
-    constant far from zero or has millions of values, and with 16 bits the result is rounded once.
-    For inputs other than images (B, H, W, C), masks, float64, synchronized or renormalizing layers
-    and those without scale or center it is Keras's layer altogether, as on JAX.
+    results, but that on TensorFlow and PyTorch they are more exact: variances keep their digits
+    where a channel is nearly constant far from zero or has millions of values, and with 16 bits the
+    result is rounded once. On JAX, neurons behind it do without its output in memory. For inputs
+    other than images (B, H, W, C), masks, float64, synchronized or renormalizing layers and those
+    without scale or center it is Keras's layer altogether.
 
     Example:
 
@@ -64,10 +65,9 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs, training=None, mask=None):
-        own = native.normalization()
-        if own is None or mask is not None or not self._is_plain(inputs):
+        if mask is not None or not self._is_plain(inputs):
             return super().call(inputs, training=training, mask=mask)
-        by_batch, by_moments = own
+        by_batch, by_moments = native.normalization()
         scale, offset, mean, variance = (
             ops.cast(weight, "float32")
             for weight in (self.gamma, self.beta, self.moving_mean, self.moving_variance)

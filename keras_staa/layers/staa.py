@@ -9,7 +9,7 @@ from keras_staa.layers.lif import LIF
 from keras_staa.layers.neuron import Neuron
 from keras_staa.layers.position_encoding import KINDS, PositionEncoding
 from keras_staa.layers.step_attention import StepAttention
-from keras_staa.ops import enriched, summaries, with_sizes
+from keras_staa.ops import affine, enriched, summaries, with_sizes
 
 
 def with_step_gate(arguments):
@@ -119,7 +119,7 @@ class STAA(keras.layers.Layer):
             draw = keras.random.uniform(shape, seed=self.seed_generator, dtype="float32")
             keep = ops.cast(draw >= self.bypass_rate, "float32")
         query = None if self.context is None else self.context.query()
-        inputs, encoding, context, mean = summaries(
+        inputs, encoding, context, mean = _summaries(
             inputs, query, encoding, self.step_attention is not None, keep, self.compiled
         )
         if context is not None:
@@ -146,6 +146,18 @@ class STAA(keras.layers.Layer):
     @classmethod
     def from_config(cls, config):
         return super().from_config(with_step_gate(config))
+
+
+def _summaries(inputs, *arguments):
+    """`summaries`, of what the inputs are made of where that is known."""
+    parts = affine.made_of(inputs)
+    if parts is None:
+        return summaries(inputs, *arguments)
+    x, *found = summaries(parts.x, *arguments, parts.scale, parts.shift)
+    if x is not parts.x:
+        line = (ops.stop_gradient(part) for part in parts[1:])
+        inputs = affine.applied(affine.Affine(x, *line))
+    return inputs, *found
 
 
 class _BehindAnAggregator(keras.layers.Layer):

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_staa import _keras, checks
+from keras_staa.ops.affine import reshaped
 
 
 def flatten_layers(model):
@@ -124,7 +125,7 @@ class PerStep(keras.layers.Wrapper):
         _, steps, *sizes = ops.shape(inputs)
         merged = ops.reshape(inputs, (-1, *sizes))
         outputs = self.layer(merged)
-        return ops.reshape(outputs, (-1, steps, *ops.shape(outputs)[1:]))
+        return reshaped(outputs, (-1, steps, *ops.shape(outputs)[1:]))
 
 
 def unwrapped(layer):

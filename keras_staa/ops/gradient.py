@@ -8,7 +8,7 @@ from keras_staa.ops import inductor
 from keras_staa.ops.portable import is_portable
 
 
-def with_backward(forward, backward, compiled=False):
+def with_backward(forward, backward, compiled=False, separate=True):
     """Join a function with its hand-written gradient.
 
     `keras.ops.custom_gradient` treats keyword arguments, variables, non-tensors and several
@@ -23,6 +23,8 @@ def with_backward(forward, backward, compiled=False):
             input's shape and dtype.
         compiled: whether both are compiled where nothing around them is: by XLA on TensorFlow, by
             inductor on PyTorch. On JAX what calls them decides.
+        separate: whether XLA on JAX has to have the residuals and the gradient in memory, and not
+            compute them in the gradient's own passes.
 
     Returns:
         A function `(*tensors) -> output`, differentiable once. Pass a variable as
@@ -34,7 +36,7 @@ def with_backward(forward, backward, compiled=False):
     >>> float(double(keras.ops.ones(())))
     2.0
     """
-    return _WRAPPERS[keras.backend.backend()](forward, backward, compiled)
+    return _WRAPPERS[keras.backend.backend()](forward, backward, compiled, separate)
 
 
 def pullback(function, tensors, gradients):
@@ -91,7 +93,7 @@ def _pullback_torch(function, tensors, gradients):
     )
 
 
-def _jax(forward, backward, compiled):
+def _jax(forward, backward, compiled, separate):
     import jax
 
     # Without the barrier XLA may keep what the gradient needs in two forms, one for each reader:
@@ -100,11 +102,11 @@ def _jax(forward, backward, compiled):
         return backward(*jax.lax.optimization_barrier((residuals, gradient)))
 
     function = jax.custom_vjp(lambda *tensors: forward(*tensors)[0])
-    function.defvjp(forward, separated)
+    function.defvjp(forward, separated if separate else backward)
     return function
 
 
-def _tensorflow(forward, backward, compiled):
+def _tensorflow(forward, backward, compiled, separate):
     import tensorflow as tf
 
     # XLA fuses a chain of element-wise steps that TensorFlow would run one by one: measured 1.3
@@ -156,7 +158,7 @@ def _xla(function):
     return call
 
 
-def _torch(forward, backward, compiled):
+def _torch(forward, backward, compiled, separate):
     if compiled:
         forward, backward = inductor.compiled(forward), inductor.compiled(backward)
 

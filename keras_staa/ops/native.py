@@ -1,14 +1,17 @@
 """Convolution and batch normalization by the backends' own operations, where Keras's cost more.
 
 Keras normalizes by a chain of element-wise operations, where TensorFlow and PyTorch have one; on
-PyTorch it also copies the input of every convolution twice. JAX compiles what Keras gives it.
+PyTorch it also copies the input of every convolution twice. On JAX a neuron behind it does part of
+the work.
 """
 
 import functools
+import math
 
 import keras
 from keras import ops
 
+from keras_staa.ops import affine
 from keras_staa.ops.gradient import with_backward
 
 # One image of so many is looked at before the others. The mean of a share f of all values is at
@@ -52,12 +55,12 @@ def normalization():
     """Return the backend's own batch normalization.
 
     Returns:
-        None, or two functions for tensors x (B, H, W, C) of at most 32 bits and float32 tensors
+        Two functions for tensors x (B, H, W, C) of at most 32 bits and float32 tensors
         (C,): `by_batch(x, scale, offset, epsilon) -> (y, mean, variance)`, where the variance is
         the biased one, which Keras's moving average is made of, and
         `by_moments(x, scale, offset, mean, variance, epsilon) -> y`.
     """
-    return _NORMALIZATIONS.get(keras.backend.backend())
+    return _NORMALIZATIONS[keras.backend.backend()]
 
 
 def _torch_convolution(images, kernel, strides, padding, dilation_rate, bias):
@@ -123,7 +126,7 @@ def _torch_by_parts(epsilon):
         mean, variance = statistics(x[::SAMPLED].permute(0, 3, 1, 2))
         return bool((mean.square() > 16 * variance).any())
 
-    def affine(x, scale, offset):
+    def mapped(x, scale, offset):
         zero, one = torch.zeros_like(scale), torch.ones_like(scale)
         x = x.permute(0, 3, 1, 2)
         return aten.native_batch_norm(x, scale, offset, zero, one, False, 0.0, 0.0)[0].permute(
@@ -141,7 +144,7 @@ def _torch_by_parts(epsilon):
         mean = means.mean(0)
         variance = variances.mean(0) + (means - mean).square().mean(0)
         inverse = (variance + epsilon).rsqrt()
-        y = affine(x, scale * inverse, offset - mean * scale * inverse)
+        y = mapped(x, scale * inverse, offset - mean * scale * inverse)
         return (y, mean + shift, variance), (x, scale, mean, inverse)
 
     def backward(residuals, gradients):
@@ -162,7 +165,7 @@ def _torch_by_parts(epsilon):
         )
         dscale, doffset = (part.reshape(width, -1).sum(0) for part in parts[1:])
         slope = -scale * inverse.square() * dscale / n
-        dx = affine(x, slope, -scale * inverse * doffset / n - slope * mean)
+        dx = mapped(x, slope, -scale * inverse * doffset / n - slope * mean)
         return dx.addcmul_(g, (scale * inverse).to(g.dtype)), dscale, doffset
 
     return with_backward(forward, backward)
@@ -238,7 +241,44 @@ def _tensorflow_by_moments(x, scale, offset, mean, variance, epsilon):
     )[0]
 
 
+def _jax_by_batch(x, scale, offset, epsilon):
+    x, scale, shift, mean, variance = _jax_by_parts(float(epsilon))(x, scale, offset)
+    return affine.applied(affine.Affine(x, scale, shift)), mean, variance
+
+
+@functools.cache
+def _jax_by_parts(epsilon):
+    """Statistics, and the scale and shift that they make, with one pass for the gradient of x."""
+
+    def forward(x, scale, offset):
+        mean, variance = ops.moments(ops.cast(x, "float32"), (0, 1, 2))
+        inverse = ops.rsqrt(variance + epsilon)
+        by = scale * inverse
+        return (x, by, offset - mean * by, mean, variance), (x, scale, mean, inverse)
+
+    def backward(residuals, gradients):
+        x, scale, mean, inverse = residuals
+        # Those of the statistics are for the moving averages, which have no gradient.
+        g, dby, doffset = gradients[:3]
+        slope = (dby - mean * doffset) * inverse
+        dx = ops.cast(g, "float32") - (ops.cast(x, "float32") - mean) * (inverse * slope / _rows(x))
+        dx = scale * inverse * (dx - doffset / _rows(x))
+        return ops.cast(dx, x.dtype), slope, doffset
+
+    return with_backward(forward, backward, separate=False)
+
+
+def _rows(x):
+    return math.prod(ops.shape(x)[:-1])
+
+
+def _jax_by_moments(x, scale, offset, mean, variance, epsilon):
+    by = scale * ops.rsqrt(variance + epsilon)
+    return affine.applied(affine.carried(x, by, offset - mean * by))
+
+
 _NORMALIZATIONS = {
+    "jax": (_jax_by_batch, _jax_by_moments),
     "tensorflow": (_tensorflow_by_batch, _tensorflow_by_moments),
     "torch": (_torch_by_batch, _torch_by_moments),
 }

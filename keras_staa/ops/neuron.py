@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from keras_staa.ops import kernels
+from keras_staa.ops.affine import sums
 from keras_staa.ops.gradient import with_backward
 from keras_staa.ops.portable import is_portable
 from keras_staa.ops.saturation import saturated
@@ -55,6 +56,9 @@ class _Inputs(NamedTuple):
     gain: Any = None
     encoding: Any = None
     keep: Any = None
+    # By which the current is multiplied, and what is added to it: see `keras_staa.ops.affine`.
+    scale: Any = None
+    shift: Any = None
 
     @property
     def gated(self):
@@ -68,11 +72,15 @@ class _Inputs(NamedTuple):
         """Return I[t] + keep[t] * E[t] in float32."""
         encoding = None if self.encoding is None else self.encoding[t]
         keep = None if self.keep is None else self.keep[:, t]
-        return _encode(self.current[:, t], encoding, keep)
+        return _encode(self._driven(self.current[:, t]), encoding, keep)
 
     def all_encoded(self):
         """Return the same of all steps."""
-        return _encode(self.current, self.encoding, self.keep)
+        return _encode(self._driven(self.current), self.encoding, self.keep)
+
+    def _driven(self, x):
+        x = ops.cast(x, "float32")
+        return x if self.scale is None else x * self.scale + self.shift
 
     def gain_at(self, t):
         return self.gain[:, t][:, None, None, :] if self.gated else self.gain
@@ -96,7 +104,9 @@ def spiking(dynamics, constants=None, compiled=False):
         spikes` without constants. For a current (B, T, H, W, C) the gain may be (B, T, C), as the
         gates of the aggregator make it; `encoding` (T, H, W, C) is added to the current in the
         steps where `keep`, float32 (B, T), is 1 and not 0. Both have no gradient here: that of
-        `encoding` is the sum over the batch of the current's, in the steps that are kept.
+        `encoding` is the sum over the batch of the current's, in the steps that are kept. With
+        `scale` and `shift`, float32 (C,), the current is `current * scale + shift`, with gradients
+        as `keras_staa.ops.affine` has them; behind gates, scale and shift have none here.
     """
     make = _spiking if is_hashable(dynamics) else _spiking.__wrapped__
     return make(dynamics, constants, compiled)
@@ -163,9 +173,9 @@ def _spiking(dynamics, constants, compiled):
         dv = _swap_time(dvs) if many else ops.stack(dvs, axis=1)
         dx = ops.cast(_times(a.all_gains(), dv), a.current.dtype)
         dn = None
-        de, dkeep = (None if x is None else ops.zeros_like(x) for x in (a.encoding, a.keep))
+        none = _zeros(a.encoding, a.keep)
         if fixed:
-            return dx, None, None, de, dkeep
+            return dx, None, None, *none, *_sums(a, dx)
         if a.gated:
             dn = ops.sum(dv * a.all_encoded(), axis=(2, 3))
         elif many:
@@ -173,7 +183,7 @@ def _spiking(dynamics, constants, compiled):
         else:
             dn = _sum_to(sum(dvs[t] * a.encoded(t) for t in range(a.steps)), a.gain)
         dm = ops.zeros_like(a.decay) if dm is None else _sum_to(dm, a.decay)
-        return dx, dm, dn, de, dkeep
+        return dx, dm, dn, *none, *_sums(a, dx)
 
     def join(names, compiled):
         """Forward and backward for the inputs of these names."""
@@ -209,8 +219,8 @@ def _spiking(dynamics, constants, compiled):
         @kernels.shared
         def gradient_in_kernel(g, *tensors):
             a = inputs(tensors)
-            rest = (None if x is None else ops.zeros_like(x) for x in (a.encoding, a.keep))
-            return named((*kernels.of_neuron(dynamics, a).backward(dynamics, a, g), *rest))
+            dx, dm, dn, *dscale = kernels.of_neuron(dynamics, a).backward(dynamics, a, g)
+            return named((dx, dm, dn, *_zeros(a.encoding, a.keep), *(dscale or _sums(a, dx))))
 
         def spikes(*tensors):
             # XLA makes what stands before a neuron alone part of its forward pass. Behind an
@@ -244,8 +254,18 @@ def _spiking(dynamics, constants, compiled):
     return call
 
 
-def _encode(current, encoding, keep):
-    x = ops.cast(current, "float32")
+def _zeros(*tensors):
+    return tuple(None if x is None else ops.zeros_like(x) for x in tensors)
+
+
+def _sums(a, dx):
+    """Return the gradients of scale and shift."""
+    if a.gated or a.scale is None:
+        return _zeros(a.scale, a.shift)
+    return sums(a.current, dx)
+
+
+def _encode(x, encoding, keep):
     if encoding is not None:
         e = ops.cast(encoding, "float32")
         x = x + (e if keep is None else keep[..., None, None, None] * e)

@@ -10,6 +10,7 @@ import functools
 from keras import ops
 
 from keras_staa.ops import kernels
+from keras_staa.ops.affine import sums
 from keras_staa.ops.gradient import with_backward
 from keras_staa.ops.portable import is_portable
 from keras_staa.ops.sums import batch_sum, by_platform
@@ -29,7 +30,9 @@ def axial_encoding(steps, rows, columns):
     return steps[:, None, None, :] + rows[None, :, None, :] + columns[None, None, :, :]
 
 
-def summaries(x, query=None, encoding=None, steps=True, keep=None, compiled=False):
+def summaries(
+    x, query=None, encoding=None, steps=True, keep=None, compiled=False, scale=None, shift=None
+):
     """Compute what gates are made of: an attended mean of x' a channel, a plain one a time step.
 
     The gradients of `x` and `encoding` are collected here, so that what reads them afterwards and
@@ -43,6 +46,8 @@ def summaries(x, query=None, encoding=None, steps=True, keep=None, compiled=Fals
         keep: float32 tensor (B, T), 1 in the steps in which what reads x afterwards adds the
             encoding and 0 in the others, or None for 1.
         compiled: as in `with_backward`.
+        scale, shift: float32 tensors (C,), where the current is `x * scale + shift` and gradients
+            are as `keras_staa.ops.affine` has them. What reads x afterwards gives them none.
 
     Returns:
         x; the encoding, without a gradient of its own; the mean over space of x', weighted by a
@@ -52,6 +57,7 @@ def summaries(x, query=None, encoding=None, steps=True, keep=None, compiled=Fals
     if query is None and encoding is None and not steps:
         return x, None, None, None
     given = {"x": x, "query": query, "encoding": encoding, "keep": keep}
+    given |= {"scale": scale, "shift": shift}
     given = {name: tensor for name, tensor in given.items() if tensor is not None}
     if encoding is None:
         given.pop("keep", None)
@@ -78,9 +84,16 @@ def _summaries(names, steps, compiled):
             encoding = ops.reshape(ops.cast(given["encoding"], x.dtype), (t, h * w, c))
         return ops.reshape(x, (-1, t, h * w, c)), query, encoding, given
 
+    def driven(x, given):
+        """Return the current."""
+        if "scale" not in given:
+            return x
+        return ops.cast(ops.cast(x, "float32") * given["scale"] + given["shift"], x.dtype)
+
     def means(*tensors):
         """Return attention and attended mean, if there is a query, and the mean of each step."""
-        x, query, encoding, _ = unpack(tensors)
+        x, query, encoding, given = unpack(tensors)
+        x = driven(x, given)
         if not attend:
             return (_step_mean(x, encoding),)
         if x.shape[2] != 1:
@@ -98,7 +111,8 @@ def _summaries(names, steps, compiled):
     def means_in_kernel(*tensors):
         x, _, encoding, given = unpack(tensors)
         held = kernels.of_summaries(given["x"])
-        return held.forward(x, given["query"], encoding)[: 2 + steps]
+        line = given.get("scale"), given.get("shift")
+        return held.forward(x, given["query"], encoding, *line)[: 2 + steps]
 
     def forward(*tensors):
         found, residuals = (), ()
@@ -110,9 +124,10 @@ def _summaries(names, steps, compiled):
         return (tensors[0], *found) if found else tensors[0], (*tensors, *residuals)
 
     def gradients(*tensors):
-        """Return the gradients of x, query and encoding."""
+        """Return the gradients of the inputs but `keep`."""
         inputs, rest = tensors[: len(names)], list(tensors[len(names) :])
         x, query, encoding, given = unpack(inputs)
+        x = driven(x, given)
         attention, _ = (rest.pop(0), rest.pop(0)) if attend else (None, None)
         passed = rest.pop(0)
         dx = ops.cast(ops.reshape(passed, ops.shape(x)), "float32")
@@ -126,7 +141,8 @@ def _summaries(names, steps, compiled):
         if steps:
             dmean = rest.pop(0)[:, :, None, None] / _number(x)
             dx, de = dx + dmean, de + ops.sum(dmean, axis=0) if encoded else None
-        return in_shape(given, (dx, dq, de))
+        line = sums(unpack(inputs)[0], dx) if "scale" in given else ()
+        return in_shape(given, (dx, dq, de, *line))
 
     @kernels.shared
     def gradients_in_kernel(*tensors):
@@ -142,12 +158,12 @@ def _summaries(names, steps, compiled):
             rest.pop(0) if steps else None,
             given["query"],
             encoding,
-            given.get("keep"),
+            *(given.get(name) for name in ("keep", "scale", "shift")),
         )
         return in_shape(given, found)
 
     def in_shape(given, found):
-        found = dict(zip(("x", "query", "encoding"), found, strict=True))
+        found = dict(zip(("x", "query", "encoding", "scale", "shift"), found, strict=False))
         return tuple(
             ops.cast(ops.reshape(found[name], ops.shape(given[name])), given[name].dtype)
             for name in names
@@ -156,9 +172,11 @@ def _summaries(names, steps, compiled):
 
     def backward(residuals, g):
         g = g if attend or steps else (g,)
-        found = chosen(gradients, gradients_in_kernel, residuals)(*residuals, *g)
-        kept = dict(zip(names, residuals, strict=False)).get("keep")
-        return found if kept is None else (*found, ops.zeros_like(kept))
+        found = list(chosen(gradients, gradients_in_kernel, residuals)(*residuals, *g))
+        if "keep" in names:
+            place = names.index("keep")
+            found.insert(place, ops.zeros_like(residuals[place]))
+        return tuple(found)
 
     def chosen(plain, in_kernel, tensors):
         """Return what to call: kernels hold what has an attended mean."""

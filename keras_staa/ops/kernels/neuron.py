@@ -35,25 +35,34 @@ def forward(dynamics, a, interpret=False):
 
 
 def backward(dynamics, a, g, interpret=False):
-    """Return the gradients of the current, of the decay and of the gain.
+    """Return the gradients of the current, decay and gain, and those of scale and shift.
 
     Args:
         dynamics, a, interpret: as in `forward`.
         g: gradient of the spikes.
 
     Returns:
-        Three tensors of the shapes of what they belong to; None for numbers.
+        Three tensors of the shapes of what they belong to, None for numbers; and two more, or none
+        where there is no scale or its gradient is not wanted.
     """
+    learned, line = _is_learned(a), _has_line_sums(a)
 
     def local(g, *tensors):
-        found = _backward(dynamics, _with(a, tensors), g, interpret)
-        return tuple(part for part in found if part is not None)
+        return _backward(dynamics, _with(a, tensors), g, interpret)
 
     names = _names(a)
-    kinds = [True] if isinstance(a.gain, float) else [True, False, a.gated]
+    kinds = [True, *[False, a.gated] * learned, *[False, False] * line]
     run = over_batch(local, [True, *_batched(a, names)], kinds)
-    found = run(g, *(getattr(a, name) for name in names))
-    return (*found, None, None) if len(found) == 1 else found
+    dx, *found = run(g, *(getattr(a, name) for name in names))
+    return dx, *(found if learned else (None, None, *found))
+
+
+def _is_learned(a):
+    return not isinstance(a.gain, float)
+
+
+def _has_line_sums(a):
+    return a.scale is not None and not a.gated
 
 
 def _names(a):
@@ -89,46 +98,53 @@ def _forward(dynamics, a, interpret):
 def _backward(dynamics, a, g, interpret):
     layout = _Layout(a, grouped=True)
     split, steps, given = layout.split, a.steps, layout.inputs()
-    count, learned = len(given), not isinstance(a.gain, float)
+    count, learned, line = len(given), _is_learned(a), _has_line_sums(a)
+    gains = (steps if a.gated else 1) if learned else 0
 
     def kernel(*refs):
-        gradient, out = refs[count], refs[count + 1 :]
+        gradient, out = refs[count], list(refs[count + 1 :])
         at = _Program(layout, refs[:count])
 
         def block(i, sums):
             found, rows, mask = _potentials(dynamics, at, i), split.part(i), at.mask(i)
-            dh, sums = None, list(sums)
+            dh, (ddecay, dgain, dscale, dshift) = None, sums
+            dgain = list(dgain)
             for t in reversed(range(steps)):
                 spiked = blocks.load(gradient, (0, t, rows), mask)
                 dv = dynamics.potential_gradient(spiked, dh, *found[t])
-                blocks.store(out[0], (0, t, rows), at.gain(t) * dv, mask)
+                dx = at.gain(t) * dv
+                blocks.store(out[0], (0, t, rows), dx, mask)
                 if learned:
-                    place = 1 + (t if a.gated else 0)
-                    sums[place] = sums[place] + dv * at.encoded(t, i)
+                    place = t if a.gated else 0
+                    dgain[place] = dgain[place] + dv * at.encoded(t, i)
                     if t:
-                        sums[0] = sums[0] + dv * dynamics.after(*found[t - 1])
+                        ddecay = ddecay + dv * dynamics.after(*found[t - 1])
+                if line:
+                    dscale, dshift = dscale + dx * at.load(t, i), dshift + dx
                 dh = at.decay * dv if t else None
-            return tuple(sums)
+            return ddecay, tuple(dgain), dscale, dshift
 
-        zero = jnp.zeros((split.rows, split.columns), jnp.float32)
-        sums = (zero,) * (1 + (steps if a.gated else 1)) if learned else ()
-        sums = split.repeated(block, sums)
+        zero = jnp.zeros((split.rows, split.columns), jnp.float32) if learned or line else None
+        ddecay, dgain, *rest = split.repeated(block, (zero, (zero,) * gains, zero, zero))
+        outputs = out[1:]
         if learned:
-            blocks.store(out[1], (0, 0), jnp.sum(sums[0], axis=0), at.channels)
-            for t, total in enumerate(sums[1:]):
-                blocks.store(out[2], (0, 0, t), jnp.sum(total, axis=0), at.channels)
+            blocks.store(outputs.pop(0), (0, 0), jnp.sum(ddecay, axis=0), at.channels)
+            ref = outputs.pop(0)
+            for t, total in enumerate(dgain):
+                blocks.store(ref, (0, 0, t), jnp.sum(total, axis=0), at.channels)
+        for ref, total in zip(outputs, rest, strict=False):
+            blocks.store(ref, (0, 0), jnp.sum(total, axis=0), at.channels)
 
     outputs = [(jax.ShapeDtypeStruct(layout.shape, a.current.dtype), layout.spec())]
-    if learned:
-        outputs += layout.sums(), layout.sums(steps if a.gated else 1)
+    outputs += [layout.sums(), layout.sums(gains)] * learned + [layout.sums()] * (2 * line)
     inputs = [*given, (g.reshape(layout.shape), layout.spec())]
-    found = blocks.call(kernel, layout.grid, inputs, outputs, interpret, "neuron_gradient")
-    dx = found[0].reshape(a.current.shape)
-    if not learned:
-        return dx, None, None
-    ddecay = jnp.sum(found[1], axis=(0, 1))
-    dgain = jnp.sum(found[2], axis=1) if a.gated else jnp.sum(found[2], axis=(0, 1, 2))
-    return dx, ddecay, dgain
+    dx, *found = blocks.call(kernel, layout.grid, inputs, outputs, interpret, "neuron_gradient")
+    found = [
+        jnp.sum(part, axis=1 if i == 1 and a.gated else (0, 1)) for i, part in enumerate(found)
+    ]
+    if learned and not a.gated:
+        found[1] = found[1][0]
+    return dx.reshape(a.current.shape), *found
 
 
 def _potentials(dynamics, at, i):
@@ -149,11 +165,11 @@ class _Layout:
         batch, steps, *rest = a.current.shape
         *places, channels = rest or (1,)
         count = math.prod(places)
-        if isinstance(a.gain, float):
+        if not _is_learned(a) and a.scale is None:
             # Nothing depends on the channel: one long row.
             count, channels = 1, count * channels
         self.a, self.shape = a, (batch, steps, count, channels)
-        programs = batch if grouped and not isinstance(a.gain, float) else 0
+        programs = batch if grouped and (_is_learned(a) or _has_line_sums(a)) else 0
         self.split = blocks.split(count, channels, steps, programs=programs)
         self.grid = (batch, *self.split.grid)
 
@@ -173,19 +189,23 @@ class _Layout:
         return jax.ShapeDtypeStruct(shape, jnp.float32), spec
 
     def inputs(self):
-        """Return pairs of tensors and how programs get them."""
+        """Return pairs of tensors and how programs get them, in the order of their names."""
         a, split, (_, steps, places, channels) = self.a, self.split, self.shape
-        found = [(a.current.reshape(self.shape), self.spec())]
-        if isinstance(a.gain, float):
-            return found
         row = pl.BlockSpec((split.columns,), lambda b, p, c: (c,))
         each = pl.BlockSpec((1, steps, split.columns), lambda b, p, c: (b, 0, c))
-        found += (a.decay, row), (a.gain, each if a.gated else row)
-        if a.encoding is not None:
-            spec = pl.BlockSpec((steps, split.span, split.columns), lambda b, p, c: (0, p, c))
-            found.append((a.encoding.reshape(steps, places, channels), spec))
-        if a.keep is not None:
-            found.append((a.keep, pl.BlockSpec((1, steps), lambda b, p, c: (b, 0))))
+        every = pl.BlockSpec((steps, split.span, split.columns), lambda b, p, c: (0, p, c))
+        specs = {
+            "current": self.spec(),
+            "gain": each if a.gated else row,
+            "encoding": every,
+            "keep": pl.BlockSpec((1, steps), lambda b, p, c: (b, 0)),
+            **dict.fromkeys(("decay", "scale", "shift"), row),
+        }
+        shapes = {"current": self.shape, "encoding": (steps, places, channels)}
+        found = []
+        for name in _names(a):
+            tensor = getattr(a, name)
+            found.append((tensor.reshape(shapes.get(name, tensor.shape)), specs[name]))
         return found
 
 
@@ -193,18 +213,22 @@ class _Program:
     """What one program sees of the inputs of a neuron."""
 
     def __init__(self, layout, refs):
-        a, split, refs = layout.a, layout.split, list(refs)
+        a, split = layout.a, layout.split
         self.split, self.steps, self.gated = split, a.steps, a.gated
         self.place, self.channel = pl.program_id(1) * split.span, pl.program_id(2) * split.columns
         self.channels = split.channel_mask(self.channel)
-        self.current, self.decay, self._gain = refs.pop(0), a.decay, a.gain
-        if not isinstance(a.gain, float):
-            self.decay = blocks.load(refs.pop(0), mask=self.channels)[None, :]
-            self._gain = refs.pop(0)
-            if not a.gated:
-                self._gain = blocks.load(self._gain, mask=self.channels)[None, :]
-        self.encoding = None if a.encoding is None else refs.pop(0)
-        self.keep = None if a.keep is None else refs.pop(0)
+        of = {**a._asdict(), **dict(zip(_names(a), refs, strict=True))}
+        self.current, self.encoding, self.keep = of["current"], of["encoding"], of["keep"]
+        self.decay, self.scale, self.shift = (
+            self.row(of[name]) for name in ("decay", "scale", "shift")
+        )
+        self._gain = of["gain"] if a.gated else self.row(of["gain"])
+
+    def row(self, ref):
+        """Return a value for each channel, or the number that a reference is instead."""
+        if ref is None or isinstance(ref, float):
+            return ref
+        return blocks.load(ref, mask=self.channels)[None, :]
 
     def mask(self, i):
         """Return which of block i is inside of the tensor."""
@@ -215,10 +239,14 @@ class _Program:
             return self._gain
         return blocks.load(self._gain, (0, t), self.channels)[None, :]
 
+    def load(self, t, i):
+        """Return the current of block i, without scale and shift."""
+        return blocks.load(self.current, (0, t, self.split.part(i)), self.mask(i))
+
     def encoded(self, t, i):
         """Return I[t] + keep[t] * E[t] of block i."""
-        rows, mask = self.split.part(i), self.mask(i)
-        x = blocks.load(self.current, (0, t, rows), mask)
+        rows, mask, x = self.split.part(i), self.mask(i), self.load(t, i)
+        x = x if self.scale is None else x * self.scale + self.shift
         if self.encoding is not None:
             e = blocks.load(self.encoding, (t, rows), mask)
             x = x + (e if self.keep is None else blocks.load(self.keep, (0, t)) * e)

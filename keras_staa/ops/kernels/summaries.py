@@ -11,9 +11,11 @@ from keras_staa.ops.kernels.partition import over_batch
 LOWEST = -1e30
 # Programs below which processors of a large GPU would stand idle.
 BUSY = 256
+# What has one value for each channel.
+LINES = ("query", "scale", "shift")
 
 
-def forward(x, query, encoding=None, interpret=False):
+def forward(x, query, encoding=None, scale=None, shift=None, interpret=False):
     """Return the attended mean, what its gradient needs, and the mean of each step.
 
     The softmax over space is computed as the places are read, with the largest logit so far.
@@ -22,27 +24,39 @@ def forward(x, query, encoding=None, interpret=False):
         x: tensor (B, T, P, C).
         query: tensor (C,).
         encoding: tensor (T, P, C), or None.
+        scale, shift: tensors (C,), or None: the current is `x * scale + shift`.
         interpret: boolean, whether JAX plays the GPU.
 
     Returns:
         The attention, (B, T, P); the attended mean of x', (B, T, C); and its plain mean over space
         and channels, (B, T). All are float32.
     """
+    given = _given(x=x, query=query, encoding=encoding, scale=scale, shift=shift)
 
-    def local(x, query, *encoding):
-        return _forward(x, query, *encoding or (None,), interpret)
+    def local(*tensors):
+        return _forward(dict(zip(given, tensors, strict=True)), interpret)
 
-    tensors = [x, query] if encoding is None else [x, query, encoding]
-    return over_batch(local, [True, False, False][: len(tensors)], [True] * 3)(*tensors)
+    return over_batch(local, [name == "x" for name in given], [True] * 3)(*given.values())
 
 
 def backward(
-    x, g, attention, context, dcontext, dmean, query, encoding=None, keep=None, interpret=False
+    x,
+    g,
+    attention,
+    context,
+    dcontext,
+    dmean,
+    query,
+    encoding=None,
+    keep=None,
+    scale=None,
+    shift=None,
+    interpret=False,
 ):
-    """Return the gradients of x, of the query and of the encoding.
+    """Return the gradients of x, query, encoding, scale and shift.
 
     Args:
-        x, query, encoding, interpret: as in `forward`.
+        x, query, encoding, scale, shift, interpret: as in `forward`.
         g: gradient of x as what reads it afterwards has it.
         attention, context: the attention and the attended mean, as `forward` returns them.
         dcontext: gradient of the attended mean, (B, T, C).
@@ -50,40 +64,54 @@ def backward(
         keep: tensor (B, T), or None: where the encoding has the gradient g too.
 
     Returns:
-        A tensor like x; float32 (C,); float32 (T, P, C), or None.
+        A tensor like x; float32 (C,); float32 (T, P, C), or None; twice float32 (C,), or None.
     """
-    whole = {"query": query, "encoding": encoding}
-    given = {"x": x, "g": g, "attention": attention, "context": context, "dcontext": dcontext}
-    given |= {"dmean": dmean, "keep": keep, **whole}
-    given = {name: tensor for name, tensor in given.items() if tensor is not None}
+    whole = _given(query=query, encoding=encoding, scale=scale, shift=shift)
+    given = _given(x=x, g=g, attention=attention, context=context, dcontext=dcontext)
+    given |= _given(dmean=dmean, keep=keep) | whole
 
     def local(*tensors):
         return _backward(dict(zip(given, tensors, strict=True)), interpret)
 
     kinds = [name not in whole for name in given]
-    outputs = [True, False] if encoding is None else [True, False, False]
-    found = over_batch(local, kinds, outputs)(*given.values())
-    return (*found, None)[:3]
+    dx, *found = over_batch(local, kinds, [True, *[False] * len(whole)])(*given.values())
+    found = dict(zip(whole, found, strict=True))
+    return dx, *(found.get(name) for name in ("query", "encoding", "scale", "shift"))
 
 
-def _forward(x, query, encoding, interpret):
+def _given(**tensors):
+    return {name: tensor for name, tensor in tensors.items() if tensor is not None}
+
+
+def _current(of, index, mask, inside):
+    """Return x * scale + shift of a block, zeros outside of the tensor."""
+    x = blocks.load(of["x"], index, mask)
+    if "scale" not in of:
+        return x, x
+    scale, shift = (blocks.load(of[name], mask=inside)[None, :] for name in ("scale", "shift"))
+    current = x * scale + shift
+    return x, current if mask is None else jnp.where(mask, current, 0.0)
+
+
+def _forward(given, interpret):
+    x = given["x"]
     batch, steps, places, channels = x.shape
     split = blocks.split(places, channels, 1, True, batch * steps, busy=BUSY)
     parts, span = split.grid[0], split.span
 
-    def kernel(x, query, *refs):
-        encoding_ref, refs = (refs[0], refs[1:]) if encoding is not None else (None, refs)
-        logits_out, peak_out, total_out, mean_out, step_out = refs
+    def kernel(*refs):
+        of = dict(zip(given, refs, strict=False))
+        logits_out, peak_out, total_out, mean_out, step_out = refs[len(given) :]
         inside, first = split.channel_mask(0), pl.program_id(2) * span
-        q = blocks.load(query, mask=inside)[None, :]
+        q = blocks.load(of["query"], mask=inside)[None, :]
 
         def block(i, state):
             peak, total, attended, plain = state
             rows, place = split.part(i), first + i * split.rows
             mask = split.mask(place, 0)
-            values = blocks.load(x, (0, 0, rows), mask)
-            if encoding_ref is not None:
-                values = values + blocks.load(encoding_ref, (0, rows), mask)
+            _, values = _current(of, (0, 0, rows), mask, inside)
+            if "encoding" in of:
+                values = values + blocks.load(of["encoding"], (0, rows), mask)
             logits = jnp.sum(values * q, axis=1)
             real = place + jnp.arange(split.rows) < places
             blocks.store(logits_out, (0, 0, rows), logits, real)
@@ -105,13 +133,12 @@ def _forward(x, query, encoding, interpret):
         blocks.store(mean_out, (0, 0, 0), attended, inside)
         blocks.store(step_out, (0, 0, 0), jnp.sum(state[3]))
 
-    inputs = [
-        (x, pl.BlockSpec((1, 1, span, split.columns), lambda b, t, p: (b, t, p, 0))),
-        (query, pl.BlockSpec((split.columns,), lambda b, t, p: (0,))),
-    ]
-    if encoding is not None:
-        spec = pl.BlockSpec((1, span, split.columns), lambda b, t, p: (t, p, 0))
-        inputs.append((encoding, spec))
+    specs = {
+        "x": pl.BlockSpec((1, 1, span, split.columns), lambda b, t, p: (b, t, p, 0)),
+        "encoding": pl.BlockSpec((1, span, split.columns), lambda b, t, p: (t, p, 0)),
+        **dict.fromkeys(LINES, pl.BlockSpec((split.columns,), lambda b, t, p: (0,))),
+    }
+    inputs = [(tensor, specs[name]) for name, tensor in given.items()]
     one = pl.BlockSpec((1, 1, 1), lambda b, t, p: (b, t, p))
     scalar = jax.ShapeDtypeStruct((batch, steps, parts), jnp.float32), one
     outputs = [
@@ -140,14 +167,16 @@ def _forward(x, query, encoding, interpret):
 
 
 def _backward(given, interpret):
-    x, encoding = given["x"], given.get("encoding")
+    x = given["x"]
     batch, steps, places, channels = x.shape
     split = blocks.split(places, channels, 1, True)
     each = _samples(batch, steps * split.grid[0])
+    made = [name for name in given if name in (*LINES, "encoding")]
 
     def kernel(*refs):
         of = dict(zip(given, refs, strict=False))
-        dx_out, dq_out, *de_out = refs[len(given) :]
+        dx_out, *out = refs[len(given) :]
+        out = dict(zip(made, out, strict=True))
         place = pl.program_id(1) * split.rows
         mask, inside = split.mask(place, 0), split.channel_mask(0)
         real = None if places % split.rows == 0 else place + jnp.arange(split.rows) < places
@@ -155,7 +184,8 @@ def _backward(given, interpret):
         e = blocks.load(of["encoding"], (0,), mask) if "encoding" in of else 0.0
 
         def sample(b, sums):
-            values = blocks.load(of["x"], (b, 0), mask) + e
+            x, values = _current(of, (b, 0), mask, inside)
+            values = values + e
             passed = blocks.load(of["g"], (b, 0), mask)
             attention = blocks.load(of["attention"], (b, 0), real)
             dmeans = blocks.load(of["dcontext"], (b, 0), inside)
@@ -165,45 +195,51 @@ def _backward(given, interpret):
             added = attention[:, None] * dmeans[None, :] + dlogits[:, None] * q
             if "dmean" in of:
                 added = added + blocks.load(of["dmean"], (b, 0)) / (places * channels)
-            blocks.store(dx_out, (b, 0), passed + added, mask)
-            found = [sums[0] + dlogits[:, None] * values]
+            dx = passed + added
+            blocks.store(dx_out, (b, 0), dx, mask)
+            found = {"query": dlogits[:, None] * values}
             if "encoding" in of:
                 weight = blocks.load(of["keep"], (b, 0)) if "keep" in of else 1.0
-                found.append(sums[1] + weight * passed + added)
-            return tuple(found)
+                found["encoding"] = weight * passed + added
+            if "scale" in of:
+                dx = dx if mask is None else jnp.where(mask, dx, 0.0)
+                found |= {"scale": dx * x, "shift": dx}
+            return {name: sums[name] + value for name, value in found.items()}
 
         zero = jnp.zeros((split.rows, split.columns), jnp.float32)
-        sums = jax.lax.fori_loop(0, each, sample, (zero,) * (1 + ("encoding" in of)))
-        blocks.store(dq_out, (0, 0, 0), jnp.sum(sums[0], axis=0), inside)
-        if "encoding" in of:
-            blocks.store(de_out[0], (0, 0), sums[1], mask)
+        sums = jax.lax.fori_loop(0, each, sample, dict.fromkeys(made, zero))
+        for name, ref in out.items():
+            if name == "encoding":
+                blocks.store(ref, (0, 0), sums[name], mask)
+            else:
+                blocks.store(ref, (0, 0, 0), jnp.sum(sums[name], axis=0), inside)
 
     tile = pl.BlockSpec((each, 1, split.rows, split.columns), lambda t, p, b: (b, t, p, 0))
     channel = pl.BlockSpec((each, 1, split.columns), lambda t, p, b: (b, t, 0))
     one = pl.BlockSpec((each, 1), lambda t, p, b: (b, t))
     specs = {
         "attention": pl.BlockSpec((each, 1, split.rows), lambda t, p, b: (b, t, p)),
-        "query": pl.BlockSpec((split.columns,), lambda t, p, b: (0,)),
         "encoding": pl.BlockSpec((1, split.rows, split.columns), lambda t, p, b: (t, p, 0)),
+        **dict.fromkeys(LINES, pl.BlockSpec((split.columns,), lambda t, p, b: (0,))),
         **dict.fromkeys(("x", "g"), tile),
         **dict.fromkeys(("context", "dcontext"), channel),
         **dict.fromkeys(("dmean", "keep"), one),
     }
     inputs = [(tensor, specs[name]) for name, tensor in given.items()]
     grid = steps, split.grid[0], batch // each
-    outputs = [
-        (jax.ShapeDtypeStruct(x.shape, x.dtype), tile),
-        (
-            jax.ShapeDtypeStruct((*grid, channels), jnp.float32),
-            pl.BlockSpec((1, 1, 1, split.columns), lambda t, p, b: (t, p, b, 0)),
-        ),
-    ]
-    if encoding is not None:
-        shape = (grid[2], steps, places, channels)
-        spec = pl.BlockSpec((1, 1, split.rows, split.columns), lambda t, p, b: (b, t, p, 0))
-        outputs.append((jax.ShapeDtypeStruct(shape, jnp.float32), spec))
-    dx, dq, *de = blocks.call(kernel, grid, inputs, outputs, interpret, "summaries_gradient")
-    return dx, jnp.sum(dq, axis=(0, 1, 2)), *(jnp.sum(part, axis=0) for part in de)
+    line = (
+        jax.ShapeDtypeStruct((*grid, channels), jnp.float32),
+        pl.BlockSpec((1, 1, 1, split.columns), lambda t, p, b: (t, p, b, 0)),
+    )
+    table = (
+        jax.ShapeDtypeStruct((grid[2], steps, places, channels), jnp.float32),
+        pl.BlockSpec((1, 1, split.rows, split.columns), lambda t, p, b: (b, t, p, 0)),
+    )
+    outputs = [(jax.ShapeDtypeStruct(x.shape, x.dtype), tile)]
+    outputs += [table if name == "encoding" else line for name in made]
+    dx, *found = blocks.call(kernel, grid, inputs, outputs, interpret, "summaries_gradient")
+    axes = [0 if name == "encoding" else (0, 1, 2) for name in made]
+    return dx, *(jnp.sum(part, axis=axis) for part, axis in zip(found, axes, strict=True))
 
 
 def _samples(batch, programs):
