@@ -26,10 +26,10 @@ BACKEND = keras.backend.backend()
 ONE = {"resnet19": (keras_staa.STAAResNet19, {"width": 32})}
 
 
-def compiled(model):
+def compiled(model, spikes=True):
     """Compile a model as `limit.py` does at its base point."""
     how = COMPILED[BACKEND][0]
-    if how == "neurons":
+    if how == "neurons" and spikes:
         keras_staa.jit_compile(model)
     model.compile(jit_compile=True if how == "all" else "auto")
     return model
@@ -58,7 +58,7 @@ def speed(args):
             count = IMAGES // (1 if kind == "ReLU" else args.steps)
             x = keras.ops.convert_to_tensor(np.random.rand(count, 32, 32, 3).astype("float32"))
             for fused, network in ((False, model), (True, keras_staa.fuse(model))):
-                network = compiled(network)
+                network = compiled(network, spikes=kind != "ReLU")
                 runs[kind, fused] = lambda m=network, x=x: m.predict_on_batch(x)
         found = in_turns(runs, args.seconds)
         relu = found.pop(("ReLU", False))
