@@ -1,10 +1,11 @@
 """Compile the training step of a network for devices that need not be there, and say what moves.
 
-    python -m tests.parallel cpu|kernels|tpu|gpu
+    python -m tests.parallel cpu|triton|mosaic|tpu|gpu
 
 prints, as JSON, what the compiled program takes, in one line without `remat` and in one with it.
-Run with KERAS_BACKEND=jax; for `cpu` and `kernels` with eight forced host devices. `kernels` takes
-the kernels for GPUs, interpreted, and also runs the step, on one device and on all.
+Run with KERAS_BACKEND=jax; for `cpu` and the kernels with eight forced host devices. `triton` and
+`mosaic` take the kernels for GPUs and TPUs, interpreted, and also run the step, on one device and
+on all.
 """
 
 import json
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from keras_staa import _keras
+from keras_staa.ops.kernels import MACHINES
 from keras_staa.training import topology
 from tests.kernels import interpret
 
@@ -39,8 +41,8 @@ TOPOLOGIES = {"tpu": "v5e:2x2", "gpu": "h100:4"}
 
 
 def main(kind):
-    if kind == "kernels":
-        interpret(pytest.MonkeyPatch())
+    if kind in MACHINES:
+        interpret(pytest.MonkeyPatch(), kind)
     for remat in (False, True):
         keras.utils.set_random_seed(0)
         model = network(remat)
@@ -48,7 +50,7 @@ def main(kind):
         mesh = topology.devices(TOPOLOGIES.get(kind, "here"))
         step = topology.compile_step(model, mesh, batch=2 * mesh.size)
         found = topology.describe_step(step)
-        if kind == "kernels":
+        if kind in MACHINES:
             found["difference"] = difference(model, step, mesh)
         print(json.dumps(found))
 

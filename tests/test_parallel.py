@@ -39,10 +39,11 @@ def test_eight_devices_exchange_sums_alone():
         assert step["float32_convolutions"] >= 2 and step["memory"] > 0 and step["flops"] > 0
 
 
-def test_kernels_on_eight_devices_exchange_sums_alone():
+@pytest.mark.parametrize("machine", ["triton", "mosaic"])
+def test_kernels_on_eight_devices_exchange_sums_alone(machine):
     """And a step on eight devices is that on one."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
-    for step in steps("kernels", XLA_FLAGS=flags):
+    for step in steps(machine, XLA_FLAGS=flags):
         assert set(step["collectives"]) == {"all-reduce"}
         assert step["difference"] < 1e-6
 
@@ -71,3 +72,26 @@ def test_the_platform_of_the_program_decides():
         assert ("dot_general" in program) == product, platform
         assert ("stablehlo.reduce" in program) != product, platform
         assert "stablehlo.while" not in program
+
+
+def test_the_platform_of_the_program_decides_on_kernels():
+    import jax
+
+    from keras_staa.layers import STAALIF
+    from tests.layers.support import stateless
+
+    layer = STAALIF(seed=0)
+    layer.build((2, 4, 4, 4, 8))
+    weights = [v.value for v in layer.trainable_variables]
+
+    def step(x, *weights):
+        output, pull = jax.vjp(stateless(layer), x, *weights)
+        return pull(output)
+
+    x = jax.ShapeDtypeStruct((2, 4, 4, 4, 8), "float32")
+    marks = {"cpu": None, "tpu": "tpu_custom_call", "cuda": "triton"}
+    for platform, mark in marks.items():
+        traced = jax.jit(step).trace(x, *weights)
+        program = traced.lower(lowering_platforms=(platform,)).as_text()
+        found = {name for name in marks.values() if name and name in program}
+        assert found == ({mark} if mark else set()), platform

@@ -101,8 +101,8 @@ def _carry_backward(residuals, gradients):
 
 
 def _applied(*tensors):
-    return with_backward(_apply, _apply_backward, separate=False)(*tensors)
+    return with_backward(_apply, _apply_backward)(*tensors)
 
 
 def _carried(*tensors):
-    return with_backward(_carry, _carry_backward, separate=False)(*tensors)
+    return with_backward(_carry, _carry_backward)(*tensors)

@@ -8,7 +8,7 @@ from keras_staa.ops import inductor
 from keras_staa.ops.portable import is_portable
 
 
-def with_backward(forward, backward, compiled=False, separate=True):
+def with_backward(forward, backward, compiled=False):
     """Join a function with its hand-written gradient.
 
     `keras.ops.custom_gradient` treats keyword arguments, variables, non-tensors and several
@@ -23,8 +23,6 @@ def with_backward(forward, backward, compiled=False, separate=True):
             input's shape and dtype.
         compiled: whether both are compiled where nothing around them is: by XLA on TensorFlow, by
             inductor on PyTorch. On JAX what calls them decides.
-        separate: whether XLA on JAX has to have the residuals and the gradient in memory, and not
-            compute them in the gradient's own passes.
 
     Returns:
         A function `(*tensors) -> output`, differentiable once. Pass a variable as
@@ -36,7 +34,20 @@ def with_backward(forward, backward, compiled=False, separate=True):
     >>> float(double(keras.ops.ones(())))
     2.0
     """
-    return _WRAPPERS[keras.backend.backend()](forward, backward, compiled, separate)
+    return _WRAPPERS[keras.backend.backend()](forward, backward, compiled)
+
+
+def separated(function):
+    """Return a function whose tensors XLA on JAX has to have in memory, as they are.
+
+    Without that XLA may keep what a gradient needs in two forms, one for each reader: a seventh
+    more memory for a training step of STAAResNet19.
+    """
+    if keras.backend.backend() != "jax":
+        return function
+    import jax
+
+    return lambda *tensors: function(*jax.lax.optimization_barrier(tensors))
 
 
 def pullback(function, tensors, gradients):
@@ -93,20 +104,15 @@ def _pullback_torch(function, tensors, gradients):
     )
 
 
-def _jax(forward, backward, compiled, separate):
+def _jax(forward, backward, compiled):
     import jax
 
-    # Without the barrier XLA may keep what the gradient needs in two forms, one for each reader:
-    # a seventh more memory for a training step of STAAResNet19.
-    def separated(residuals, gradient):
-        return backward(*jax.lax.optimization_barrier((residuals, gradient)))
-
     function = jax.custom_vjp(lambda *tensors: forward(*tensors)[0])
-    function.defvjp(forward, separated if separate else backward)
+    function.defvjp(forward, backward)
     return function
 
 
-def _tensorflow(forward, backward, compiled, separate):
+def _tensorflow(forward, backward, compiled):
     import tensorflow as tf
 
     # XLA fuses a chain of element-wise steps that TensorFlow would run one by one: measured 1.3
@@ -158,7 +164,7 @@ def _xla(function):
     return call
 
 
-def _torch(forward, backward, compiled, separate):
+def _torch(forward, backward, compiled):
     if compiled:
         forward, backward = inductor.compiled(forward), inductor.compiled(backward)
 

@@ -265,7 +265,7 @@ def _jax_by_parts(epsilon):
         dx = scale * inverse * (dx - doffset / _rows(x))
         return ops.cast(dx, x.dtype), slope, doffset
 
-    return with_backward(forward, backward, separate=False)
+    return with_backward(forward, backward)
 
 
 def _rows(x):

@@ -13,7 +13,7 @@ from keras import ops
 
 from keras_staa.ops import kernels
 from keras_staa.ops.affine import sums
-from keras_staa.ops.gradient import with_backward
+from keras_staa.ops.gradient import separated, with_backward
 from keras_staa.ops.portable import is_portable
 from keras_staa.ops.saturation import saturated
 from keras_staa.ops.sums import by_platform, row_sum
@@ -198,35 +198,44 @@ def _spiking(dynamics, constants, compiled):
             given = _Inputs(*gradients)._asdict()
             return tuple(given[name] for name in names)
 
-        def chosen(plain, in_kernel, tensors):
-            """Return what to call with the tensors."""
+        def chosen(plain, in_kernel, tensors, leave=()):
+            """Return what to call with the tensors, on machines to leave the plain form."""
             rolled = tensors[0].shape[1] > UNROLLED_STEPS
-            if rolled or kernels.of_neuron(dynamics, inputs(tensors)) is None:
-                return plain
-            return by_platform(plain, plain, in_kernel)
+            held = {} if rolled else kernels.of_neuron(dynamics, inputs(tensors))
+            return by_platform(plain, plain, **{n: in_kernel(n) for n in held if n not in leave})
 
         def plain(*tensors):
             return forward(inputs(tensors))
 
-        @kernels.shared
-        def in_kernel(*tensors):
-            a = inputs(tensors)
-            return kernels.of_neuron(dynamics, a).forward(dynamics, a)
+        @functools.cache
+        def in_kernel(name):
+            @kernels.shared
+            def neuron(*tensors):
+                a = inputs(tensors)
+                return kernels.of_neuron(dynamics, a)[name].forward(dynamics, a)
 
+            return neuron
+
+        @separated
         def plain_gradient(g, *tensors):
             return named(backward(inputs(tensors), g))
 
-        @kernels.shared
-        def gradient_in_kernel(g, *tensors):
-            a = inputs(tensors)
-            dx, dm, dn, *dscale = kernels.of_neuron(dynamics, a).backward(dynamics, a, g)
-            return named((dx, dm, dn, *_zeros(a.encoding, a.keep), *(dscale or _sums(a, dx))))
+        @functools.cache
+        def gradient_in_kernel(name):
+            @kernels.shared
+            def neuron_gradient(g, *tensors):
+                a = inputs(tensors)
+                dx, dm, dn, *line = kernels.of_neuron(dynamics, a)[name].backward(dynamics, a, g)
+                none = _zeros(a.encoding, a.keep)
+                return named((dx, dm, dn, *none, *(line or _sums(a, dx))))
+
+            return neuron_gradient
 
         def spikes(*tensors):
-            # XLA makes what stands before a neuron alone part of its forward pass. Behind an
-            # aggregator the current is in memory anyway.
-            kind = chosen(plain, in_kernel, tensors) if inputs(tensors).gated else plain
-            return kind(*tensors), tensors
+            # On GPUs XLA makes what stands before a neuron alone part of its forward pass. Behind
+            # an aggregator the current is in memory anyway.
+            leave = () if inputs(tensors).gated else ("triton",)
+            return chosen(plain, in_kernel, tensors, leave)(*tensors), tensors
 
         def gradient(tensors, g):
             return chosen(plain_gradient, gradient_in_kernel, tensors)(g, *tensors)

@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_staa.ops import kernels
 from keras_staa.ops.affine import sums
-from keras_staa.ops.gradient import with_backward
+from keras_staa.ops.gradient import separated, with_backward
 from keras_staa.ops.portable import is_portable
 from keras_staa.ops.sums import batch_sum, by_platform
 
@@ -110,7 +110,7 @@ def _summaries(names, steps, compiled):
     @kernels.shared
     def means_in_kernel(*tensors):
         x, _, encoding, given = unpack(tensors)
-        held = kernels.of_summaries(given["x"])
+        held = kernels.of_summaries(given["x"])["triton"]
         line = given.get("scale"), given.get("shift")
         return held.forward(x, given["query"], encoding, *line)[: 2 + steps]
 
@@ -123,6 +123,7 @@ def _summaries(names, steps, compiled):
             residuals, found = found[:2], found[1:]
         return (tensors[0], *found) if found else tensors[0], (*tensors, *residuals)
 
+    @separated
     def gradients(*tensors):
         """Return the gradients of the inputs but `keep`."""
         inputs, rest = tensors[: len(names)], list(tensors[len(names) :])
@@ -149,7 +150,7 @@ def _summaries(names, steps, compiled):
         inputs, rest = tensors[: len(names)], list(tensors[len(names) :])
         x, _, encoding, given = unpack(inputs)
         attention, context, passed, dcontext = (rest.pop(0) for _ in range(4))
-        found = kernels.of_summaries(given["x"]).backward(
+        found = kernels.of_summaries(given["x"])["triton"].backward(
             x,
             ops.reshape(passed, ops.shape(x)),
             attention,
@@ -181,9 +182,8 @@ def _summaries(names, steps, compiled):
     def chosen(plain, in_kernel, tensors):
         """Return what to call: kernels hold what has an attended mean."""
         x = tensors[names.index("x")]
-        if not attend or kernels.of_summaries(x) is None:
-            return plain
-        return by_platform(plain, plain, in_kernel)
+        held = kernels.of_summaries(x) if attend else {}
+        return by_platform(plain, plain, **dict.fromkeys(held, in_kernel))
 
     return with_backward(forward, backward, compiled)
 

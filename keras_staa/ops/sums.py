@@ -44,7 +44,7 @@ def _row_product(values):
     return ops.matmul(ones, values)[0]
 
 
-def by_platform(xla_on_cpu, elsewhere, gpu=None):
+def by_platform(xla_on_cpu, elsewhere, triton=None, mosaic=None):
     """Return a function of tensors in one form for XLA on a CPU and in another for everything else.
 
     JAX chooses when a program is lowered, which may be for another platform than that of the
@@ -53,7 +53,7 @@ def by_platform(xla_on_cpu, elsewhere, gpu=None):
 
     Args:
         xla_on_cpu, elsewhere: functions of the same tensors, with results of one shape and dtype.
-        gpu: None, or another form for JAX on GPUs of NVIDIA.
+        triton, mosaic: None, or other forms for JAX on GPUs of NVIDIA, and on TPUs.
 
     Returns:
         A function of these tensors.
@@ -63,13 +63,13 @@ def by_platform(xla_on_cpu, elsewhere, gpu=None):
     >>> by_platform(lambda x: x + 1, lambda x: 1 + x)(ops.ones(2)).shape == (2,)
     True
     """
-    return _CHOICES[keras.backend.backend()](xla_on_cpu, elsewhere, gpu)
+    return _CHOICES[keras.backend.backend()](xla_on_cpu, elsewhere, triton, mosaic)
 
 
-def _jax(xla_on_cpu, elsewhere, gpu):
+def _jax(xla_on_cpu, elsewhere, triton, mosaic):
     from jax import lax
 
-    more = {} if gpu is None else {"cuda": gpu}
+    more = {name: form for name, form in (("cuda", triton), ("tpu", mosaic)) if form is not None}
 
     def call(*tensors):
         return lax.platform_dependent(*tensors, cpu=xla_on_cpu, default=elsewhere, **more)
@@ -77,7 +77,7 @@ def _jax(xla_on_cpu, elsewhere, gpu):
     return call
 
 
-def _tensorflow(xla_on_cpu, elsewhere, gpu):
+def _tensorflow(xla_on_cpu, elsewhere, *others):
     import tensorflow as tf
 
     kinds = {device.device_type for device in tf.config.list_logical_devices()}
@@ -87,5 +87,5 @@ def _tensorflow(xla_on_cpu, elsewhere, gpu):
 _CHOICES = {
     "jax": _jax,
     "tensorflow": _tensorflow,
-    "torch": lambda xla_on_cpu, elsewhere, gpu: elsewhere,
+    "torch": lambda xla_on_cpu, elsewhere, *others: elsewhere,
 }

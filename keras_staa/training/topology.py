@@ -200,8 +200,9 @@ def describe_step(compiled):
         compiled: what `compile_step` returns.
 
     Returns:
-        A dictionary: `memory` in bytes, and what of it is `temporary`; `bytes` read and written;
-        `flops`, None if the compiler does not say; `kernels`, how many are started, None for TPUs;
+        A dictionary: `memory` in bytes, and what of it is `temporary`; `bytes` read from and
+        written to its memory; `flops`, None if the compiler does not say; `kernels`, how many are
+        started, None for TPUs;
         `collectives`, name -> how often; `callbacks` to the host; `dynamic_shapes`; and
         `float32_convolutions` of the forward pass.
     """
@@ -210,13 +211,13 @@ def describe_step(compiled):
     costs = costs[0] if isinstance(costs, list) else costs
     used = memory.argument_size_in_bytes + memory.output_size_in_bytes
     used += memory.temp_size_in_bytes - memory.alias_size_in_bytes
-    # The compiler for GPUs counts nothing.
-    started = None if costs else traffic.kernels(program)
+    # The compiler for GPUs counts nothing, and that for TPUs what stays on the chip as well.
+    started = traffic.kernels(program)
     return {
         "memory": used,
         "temporary": memory.temp_size_in_bytes,
-        "bytes": costs.get("bytes accessed") if costs else sum(k.bytes for k in started),
-        "kernels": started and len(started),
+        "bytes": sum(k.bytes for k in started),
+        "kernels": None if costs else len(started),
         "flops": costs.get("flops"),
         "collectives": collectives(program),
         "callbacks": len(

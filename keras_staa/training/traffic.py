@@ -17,7 +17,9 @@ FREE = {
     "replica-id",
 }
 BITS = re.compile(r"\d+")
-SHAPE = re.compile(r"(pred|[a-z]+\d+[a-z0-9]*)\[([\d,<=]*)\]")
+SHAPE = re.compile(r"(pred|[a-z]+\d+[a-z0-9]*)\[([\d,<=]*)\](\{[^}]*\})?")
+# Memory on a TPU's chip, beside its registers, and other than the device's large one.
+ON_CHIP = re.compile(r"S\([1-9]")
 INSTRUCTION = re.compile(r"^\s+(ROOT )?%([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$")
 COMPUTATION = re.compile(r"^(ENTRY )?%([\w.\-]+) .*\{$")
 NAME = re.compile(r"%([\w.\-]+)")
@@ -108,6 +110,8 @@ def _split(text):
 def size(type_):
     """Return the bytes of a type as XLA writes it; of a tuple, those of its parts.
 
+    What lies on the chip of a TPU counts nothing.
+
     Example:
 
     >>> size("(bf16[2,3]{1,0}, pred[4]{0})")
@@ -122,7 +126,9 @@ def size(type_):
 
 def _arrays(type_):
     """Kind and number of elements of each array of a type."""
-    for kind, shape in SHAPE.findall(type_):
+    for kind, shape, layout in SHAPE.findall(type_):
+        if ON_CHIP.search(layout):
+            continue
         yield kind, math.prod(int(n.lstrip("<=")) for n in shape.split(",") if n)
 
 
@@ -155,6 +161,13 @@ def _moved(computations, body, one, called):
     if one.kind == "dynamic-update-slice":
         return 2 * size(body[one.operands[1]].type)
     given = [size(body[name].type) if name in body else 0 for name in one.operands]
+    if one.kind == "copy-start":
+        # Its type is that of the copy, of what is copied, and of a mark.
+        return sum(given) + size(SHAPE.search(one.type)[0])
+    if one.kind == "slice-start":
+        # What a part is taken of, the part, and a mark.
+        part = list(SHAPE.finditer(one.type))[1][0]
+        return size(part.partition("{")[0]) + size(part)
     if one.kind != "fusion":
         return sum(given) + size(one.type)
     inside = computations[called]

@@ -11,7 +11,7 @@ from keras_staa.layers import ALIF, LIF, PLIF, STAA, STAALIF, BatchNormalization
 from keras_staa.layers.staa import STAANeuron
 from keras_staa.ops import affine
 from tests.gradients import gradients
-from tests.kernels import forget, interpret
+from tests.kernels import forget, interpret, small_blocks
 from tests.layers.support import randomise
 
 SHAPE = 3, 3, 5, 4, 6
@@ -35,7 +35,7 @@ BEHIND = {
     ),
     "ALIF behind STAA": lambda: STAANeuron(ALIF(surrogate="sigmoid"), ratio=2, seed=0),
 }
-WAYS = ["plain", "kernels", "kernels of many blocks"]
+WAYS = ["plain", "triton", "triton of many blocks", "mosaic", "mosaic of many blocks"]
 
 
 @contextlib.contextmanager
@@ -46,12 +46,8 @@ def taken(way, monkeypatch):
     if keras.backend.backend() != "jax":
         pytest.skip("The kernels are written for JAX.")
     if "many" in way:
-        from keras_staa.ops.kernels import blocks, summaries
-
-        monkeypatch.setattr(blocks, "ELEMENTS", 16)
-        monkeypatch.setattr(blocks, "PROGRAMS", 2)
-        monkeypatch.setattr(summaries, "BUSY", 2)
-    interpret(monkeypatch)
+        small_blocks(monkeypatch)
+    interpret(monkeypatch, way.split()[0])
     yield
     forget()
 

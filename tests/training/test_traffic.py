@@ -86,3 +86,21 @@ def test_a_description_names_the_chip():
     text = gpus.target("a100")
     assert "core_count: 108" in text and 'description_str: "NVIDIA A100' in text
     assert text.count("{") == text.count("}")
+
+
+def test_memory_on_the_chip_of_a_tpu_counts_nothing():
+    program = """HloModule f, is_scheduled=true
+
+ENTRY %main (x: bf16[16,128]) -> bf16[16,128] {
+  %x = bf16[16,128]{1,0:T(8,128)(2,1)} parameter(0)
+  %copy-start = (bf16[16,128]{1,0:T(8,128)(2,1)S(1)}, bf16[16,128]{1,0:T(8,128)(2,1)}, \
+u32[]{:S(2)}) copy-start(%x)
+  %copy-done = bf16[16,128]{1,0:T(8,128)(2,1)S(1)} copy-done(%copy-start)
+  %two = bf16[16,128]{1,0:T(8,128)(2,1)S(1)} negate(%copy-done)
+  %slice-start = ((bf16[16,128]{1,0:T(8,128)(2,1)}), bf16[8,128]{1,0:T(8,128)(2,1)S(1)}, \
+s32[]{:S(2)}) slice-start(%x), slice={[0:8], [0:128]}
+  ROOT %three = bf16[16,128]{1,0:T(8,128)(2,1)} negate(%two)
+}
+"""
+    moved = {k.name: k.bytes for k in traffic.kernels(program)}
+    assert moved == {"copy-start": 4096, "two": 0, "slice-start": 2048, "three": 4096}

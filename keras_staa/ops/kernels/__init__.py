@@ -1,4 +1,4 @@
-"""Kernels of this library for GPUs, where compilers take more passes over memory.
+"""Kernels of this library for GPUs and TPUs, where compilers take more passes over memory.
 
 They are written in Pallas, for JAX. What they compute is what the functions of `keras_staa.ops`
 compute elsewhere, which stay the definition: each kernel is tested against them.
@@ -16,29 +16,44 @@ from keras_staa.ops.portable import is_portable
 
 DTYPES = ("bfloat16", "float16", "float32")
 SWITCH = "KERAS_STAA_KERNELS"
+# GPUs of NVIDIA and TPUs.
+MACHINES = ("triton", "mosaic")
 
 
 def of_neuron(dynamics, a):
-    """Return the module with the kernels of a neuron, or None where there are none.
+    """Return for which machines there are kernels of a neuron.
 
     Args:
         dynamics: a `keras_staa.ops.Dynamics`.
         a: what a call of the neuron gets, as `keras_staa.ops.neuron` has it.
+
+    Returns:
+        A dictionary from `"triton"` and `"mosaic"` to functions `forward(dynamics, a)` and
+        `backward(dynamics, a, g)`, as attributes of an object.
     """
     if not _holds(a.current):
-        return None
-    from keras_staa.ops.kernels import support
+        return {}
+    from keras_staa.ops.kernels import neuron, support
 
-    return _module("neuron") if support.is_supported(dynamics) else None
+    machines = {name: _module(name) for name in MACHINES if support.is_supported(dynamics, name)}
+    return {name: Kernels(neuron, machine) for name, machine in machines.items()}
 
 
 def of_summaries(x):
-    """Return the module with the kernels of what gates are made of, or None.
+    """Return the same of what gates are made of: a module, for GPUs alone.
 
     Args:
         x: tensor (B, T, H, W, C).
     """
-    return _module("summaries") if _holds(x) else None
+    return {"triton": _module("summaries")} if _holds(x) else {}
+
+
+class Kernels:
+    """The kernels of a module for a machine."""
+
+    def __init__(self, module, machine):
+        self.forward = functools.partial(module.forward, machine=machine)
+        self.backward = functools.partial(module.backward, machine=machine)
 
 
 def shared(function):
@@ -68,10 +83,11 @@ def _holds(x):
 def _has_pallas():
     """Whether this version of JAX has what the kernels are written with."""
     try:
-        from jax.experimental.pallas import triton
+        from jax.experimental.pallas import tpu, triton
     except ImportError:
         return False
-    return all(hasattr(triton, name) for name in ("CompilerParams", "load", "store"))
+    found = hasattr(tpu, "CompilerParams")
+    return found and all(hasattr(triton, name) for name in ("CompilerParams", "load", "store"))
 
 
 def _module(name):

@@ -1,19 +1,16 @@
-"""How tensors (B, T, P, C) of places and channels are split into blocks that a kernel holds."""
+"""How tensors (B, T, P, C) of places and channels are split into blocks that a kernel holds.
+
+What differs between machines is in a module for each, `triton` for GPUs and `mosaic` for TPUs, with
+the same functions: `split`, `load`, `row`, `number`, `store`, `store_sum`, `result`, `parameters`.
+"""
 
 import dataclasses
 import functools
+import math
 
 from jax import lax
 from jax import numpy as jnp
 from jax.experimental import pallas as pl
-from jax.experimental.pallas import triton as pltriton
-
-# Numbers of one time step that a block holds: as many as leave registers for all steps.
-ELEMENTS = 1024
-MOST_CHANNELS = 128
-WARPS = 4
-# Programs that keep every processor of a large GPU busy.
-PROGRAMS = 1024
 
 
 def power_of_two(size):
@@ -33,7 +30,7 @@ class Blocks:
 
     Args:
         places, channels: sizes of the tensor.
-        rows, columns: sizes of a block, powers of two.
+        rows, columns: sizes of a block.
         groups: of how many blocks of rows one program takes all, one after the other.
     """
 
@@ -55,7 +52,9 @@ class Blocks:
 
     def part(self, i):
         """Return the rows of block i among those of a program."""
-        return slice(None) if self.groups == 1 else pl.ds(i * self.rows, self.rows)
+        if self.groups == 1:
+            return slice(None)
+        return pl.ds(pl.multiple_of(i * self.rows, self.rows), self.rows)
 
     def repeated(self, block, start):
         """Return what `block(i, values) -> values` makes of values, over a program's blocks."""
@@ -68,14 +67,12 @@ class Blocks:
             place: the first place of the block.
             channel: the first channel.
         """
-        parts = []
+        parts, shape = [], (self.rows, self.columns)
         if self.places % self.span:
-            parts.append((place + jnp.arange(self.rows) < self.places)[:, None])
+            parts.append(place + lax.broadcasted_iota(jnp.int32, shape, 0) < self.places)
         if self.channels % self.columns:
-            parts.append((channel + jnp.arange(self.columns) < self.channels)[None, :])
-        if not parts:
-            return None
-        return jnp.broadcast_to(functools.reduce(jnp.logical_and, parts), (self.rows, self.columns))
+            parts.append(channel + lax.broadcasted_iota(jnp.int32, shape, 1) < self.channels)
+        return functools.reduce(jnp.logical_and, parts) if parts else None
 
     def channel_mask(self, channel):
         """Return the same of the channels alone."""
@@ -84,43 +81,7 @@ class Blocks:
         return None
 
 
-def split(places, channels, steps, whole_channels=False, programs=0, busy=None):
-    """Return blocks for a tensor.
-
-    Args:
-        places, channels: sizes of the tensor.
-        steps: how many time steps a program holds at once.
-        whole_channels: whether each block has all channels.
-        programs: how many programs there are for each block of the grid, as over the batch. If it
-            is many, a program takes more than one block.
-        busy: how many programs are enough.
-    """
-    columns = power_of_two(channels)
-    columns = columns if whole_channels else min(columns, MOST_CHANNELS)
-    elements = ELEMENTS if steps <= 4 else ELEMENTS // 2
-    rows = max(1, min(power_of_two(places), elements // columns))
-    grid = -(-places // rows) * -(-channels // columns) * programs
-    groups = max(1, min(-(-places // rows), grid // (busy or PROGRAMS)))
-    return Blocks(places, channels, rows, columns, groups)
-
-
-def load(ref, index=(), mask=None):
-    """Return a part of what a reference holds, in float32, and zeros where the mask is False."""
-    other = None if mask is None else 0.0
-    return pltriton.load(ref.at[_index(index)], mask=mask, other=other).astype(jnp.float32)
-
-
-def store(ref, index, values, mask=None):
-    """Write values to a part of a reference, in its dtype, where the mask is True."""
-    pltriton.store(ref.at[_index(index)], values.astype(ref.dtype), mask=mask)
-
-
-def _index(index):
-    # The interpreter takes no plain integers.
-    return (*(jnp.int32(i) if isinstance(i, int) else i for i in index), ...)
-
-
-def call(kernel, grid, inputs, outputs, interpret=False, name=None):
+def call(kernel, grid, inputs, outputs, machine, name, interpret=False):
     """Run a kernel.
 
     Args:
@@ -128,21 +89,25 @@ def call(kernel, grid, inputs, outputs, interpret=False, name=None):
         grid: tuple of positive integers, the programs.
         inputs: list of pairs of a tensor and a `pl.BlockSpec`.
         outputs: list of pairs of a `jax.ShapeDtypeStruct` and a `pl.BlockSpec`.
-        interpret: boolean, whether JAX plays the GPU.
+        machine: module of what the kernel is for.
         name: string, of the kernel.
+        interpret: boolean, whether JAX plays the machine.
 
     Returns:
         A list of tensors.
     """
     tensors, in_specs = zip(*inputs, strict=True)
     shapes, out_specs = zip(*outputs, strict=True)
+    # A compiler does not look into a kernel.
+    moved = sum(math.prod(x.shape) * x.dtype.itemsize for x in (*tensors, *shapes))
     return pl.pallas_call(
         kernel,
         grid=grid,
         in_specs=list(in_specs),
         out_specs=list(out_specs),
         out_shape=list(shapes),
-        compiler_params=pltriton.CompilerParams(num_warps=WARPS, num_stages=2),
+        compiler_params=machine.parameters(),
+        cost_estimate=pl.CostEstimate(flops=0, transcendentals=0, bytes_accessed=moved),
         interpret=interpret,
         name=name,
     )(*tensors)

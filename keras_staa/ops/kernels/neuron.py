@@ -1,4 +1,4 @@
-"""The neuron and its gradient as kernels for GPUs: one pass over memory in each direction.
+"""The neuron and its gradient as kernels: one pass over memory in each direction.
 
 A program holds all time steps of a block of places and channels, so that potentials are computed
 again in the backward pass and stored nowhere.
@@ -15,30 +15,31 @@ from keras_staa.ops.kernels.partition import over_batch
 from keras_staa.ops.saturation import saturated
 
 
-def forward(dynamics, a, interpret=False):
+def forward(dynamics, a, machine, interpret=False):
     """Return the spikes.
 
     Args:
         dynamics: a `keras_staa.ops.Dynamics`.
         a: what a call of the neuron gets, as `keras_staa.ops.neuron` has it.
-        interpret: boolean, whether JAX plays the GPU.
+        machine: module of what the kernel is for, `triton` or `mosaic`.
+        interpret: boolean, whether JAX plays the machine.
 
     Returns:
         Spikes, of the shape and dtype of the current.
     """
 
     def local(*tensors):
-        return (_forward(dynamics, _with(a, tensors), interpret),)
+        return (_forward(dynamics, _with(a, tensors), machine, interpret),)
 
     names = _names(a)
     return over_batch(local, _batched(a, names), [True])(*(getattr(a, n) for n in names))[0]
 
 
-def backward(dynamics, a, g, interpret=False):
+def backward(dynamics, a, g, machine, interpret=False):
     """Return the gradients of the current, decay and gain, and those of scale and shift.
 
     Args:
-        dynamics, a, interpret: as in `forward`.
+        dynamics, a, machine, interpret: as in `forward`.
         g: gradient of the spikes.
 
     Returns:
@@ -48,7 +49,7 @@ def backward(dynamics, a, g, interpret=False):
     learned, line = _is_learned(a), _has_line_sums(a)
 
     def local(g, *tensors):
-        return _backward(dynamics, _with(a, tensors), g, interpret)
+        return _backward(dynamics, _with(a, tensors), g, machine, interpret)
 
     names = _names(a)
     kinds = [True, *[False, a.gated] * learned, *[False, False] * line]
@@ -80,23 +81,30 @@ def _batched(a, names):
     return [kinds.get(name, False) for name in names]
 
 
-def _forward(dynamics, a, interpret):
-    layout = _Layout(a)
+def _forward(dynamics, a, machine, interpret):
+    layout = _Layout(a, machine)
 
     def kernel(*refs):
         *inputs, spikes = refs
         at = _Program(layout, inputs)
-        for t, (v, s) in enumerate(_potentials(dynamics, at, 0)):
-            blocks.store(spikes, (0, t), dynamics.spikes(v, s), at.mask(0))
+
+        def block(i, none):
+            for t, (v, s) in enumerate(_potentials(dynamics, at, i)):
+                where = 0, t, layout.split.part(i)
+                machine.store(spikes, where, dynamics.spikes(v, s), at.mask(i))
+            return none
+
+        layout.split.repeated(block, ())
 
     shape = jax.ShapeDtypeStruct(layout.shape, a.current.dtype)
     outputs = [(shape, layout.spec())]
-    (found,) = blocks.call(kernel, layout.grid, layout.inputs(), outputs, interpret, "neuron")
-    return found.reshape(a.current.shape)
+    inputs = layout.inputs()
+    (found,) = blocks.call(kernel, layout.grid, inputs, outputs, machine, "neuron", interpret)
+    return machine.result(found, a.current.shape)
 
 
-def _backward(dynamics, a, g, interpret):
-    layout = _Layout(a, grouped=True)
+def _backward(dynamics, a, g, machine, interpret):
+    layout = _Layout(a, machine, grouped=True)
     split, steps, given = layout.split, a.steps, layout.inputs()
     count, learned, line = len(given), _is_learned(a), _has_line_sums(a)
     gains = (steps if a.gated else 1) if learned else 0
@@ -110,10 +118,10 @@ def _backward(dynamics, a, g, interpret):
             dh, (ddecay, dgain, dscale, dshift) = None, sums
             dgain = list(dgain)
             for t in reversed(range(steps)):
-                spiked = blocks.load(gradient, (0, t, rows), mask)
+                spiked = machine.load(gradient, (0, t, rows), mask)
                 dv = dynamics.potential_gradient(spiked, dh, *found[t])
                 dx = at.gain(t) * dv
-                blocks.store(out[0], (0, t, rows), dx, mask)
+                machine.store(out[0], (0, t, rows), dx, mask)
                 if learned:
                     place = t if a.gated else 0
                     dgain[place] = dgain[place] + dv * at.encoded(t, i)
@@ -127,24 +135,20 @@ def _backward(dynamics, a, g, interpret):
         zero = jnp.zeros((split.rows, split.columns), jnp.float32) if learned or line else None
         ddecay, dgain, *rest = split.repeated(block, (zero, (zero,) * gains, zero, zero))
         outputs = out[1:]
-        if learned:
-            blocks.store(outputs.pop(0), (0, 0), jnp.sum(ddecay, axis=0), at.channels)
-            ref = outputs.pop(0)
-            for t, total in enumerate(dgain):
-                blocks.store(ref, (0, 0, t), jnp.sum(total, axis=0), at.channels)
-        for ref, total in zip(outputs, rest, strict=False):
-            blocks.store(ref, (0, 0), jnp.sum(total, axis=0), at.channels)
+        totals = [[ddecay], dgain] * learned + [[part] for part in rest] * line
+        for ref, each in zip(outputs, totals, strict=True):
+            for t, total in enumerate(each):
+                machine.store_sum(ref, (0, 0, t), total, at.channels)
 
     outputs = [(jax.ShapeDtypeStruct(layout.shape, a.current.dtype), layout.spec())]
-    outputs += [layout.sums(), layout.sums(gains)] * learned + [layout.sums()] * (2 * line)
+    outputs += [layout.sums(1), layout.sums(gains)] * learned + [layout.sums(1)] * (2 * line)
     inputs = [*given, (g.reshape(layout.shape), layout.spec())]
-    dx, *found = blocks.call(kernel, layout.grid, inputs, outputs, interpret, "neuron_gradient")
-    found = [
-        jnp.sum(part, axis=1 if i == 1 and a.gated else (0, 1)) for i, part in enumerate(found)
-    ]
-    if learned and not a.gated:
-        found[1] = found[1][0]
-    return dx.reshape(a.current.shape), *found
+    name = "neuron_gradient"
+    dx, *found = blocks.call(kernel, layout.grid, inputs, outputs, machine, name, interpret)
+    # The gain of a gate alone has the axes of batch and time.
+    own = [i == 1 and a.gated for i in range(len(found))]
+    found = [jnp.sum(part, axis=1 if o else (0, 1, 2)) for part, o in zip(found, own, strict=True)]
+    return machine.result(dx, a.current.shape), *found
 
 
 def _potentials(dynamics, at, i):
@@ -161,16 +165,15 @@ def _potentials(dynamics, at, i):
 class _Layout:
     """Where the inputs of a neuron lie: current and spikes are (B, T, places, channels)."""
 
-    def __init__(self, a, grouped=False):
+    def __init__(self, a, machine, grouped=False):
         batch, steps, *rest = a.current.shape
         *places, channels = rest or (1,)
         count = math.prod(places)
-        if not _is_learned(a) and a.scale is None:
-            # Nothing depends on the channel: one long row.
+        if machine.FLAT and not _is_learned(a) and a.scale is None:
             count, channels = 1, count * channels
-        self.a, self.shape = a, (batch, steps, count, channels)
+        self.a, self.machine, self.shape = a, machine, (batch, steps, count, channels)
         programs = batch if grouped and (_is_learned(a) or _has_line_sums(a)) else 0
-        self.split = blocks.split(count, channels, steps, programs=programs)
+        self.split = machine.split(count, channels, steps, programs=programs)
         self.grid = (batch, *self.split.grid)
 
     def spec(self):
@@ -179,41 +182,40 @@ class _Layout:
         shape = (1, self.shape[1], split.span, split.columns)
         return pl.BlockSpec(shape, lambda b, p, c: (b, 0, p, c))
 
-    def sums(self, steps=None):
-        """Return shape and place of sums over the places of a program, (B, programs, [T,] C)."""
-        extra = () if steps is None else (steps,)
-        shape = (self.shape[0], self.grid[1], *extra, self.shape[3])
-        spec = pl.BlockSpec(
-            (1, 1, *extra, self.split.columns), lambda b, p, c: (b, p, *(0 for _ in extra), c)
-        )
+    def sums(self, steps):
+        """Return shape and place of sums over the places of a program, (B, programs, steps, C)."""
+        shape = self.shape[0], self.grid[1], steps, self.shape[3]
+        spec = pl.BlockSpec((1, 1, steps, self.split.columns), lambda b, p, c: (b, p, 0, c))
         return jax.ShapeDtypeStruct(shape, jnp.float32), spec
 
     def inputs(self):
         """Return pairs of tensors and how programs get them, in the order of their names."""
         a, split, (_, steps, places, channels) = self.a, self.split, self.shape
-        row = pl.BlockSpec((split.columns,), lambda b, p, c: (c,))
+        row = pl.BlockSpec((1, split.columns), lambda b, p, c: (0, c))
         each = pl.BlockSpec((1, steps, split.columns), lambda b, p, c: (b, 0, c))
         every = pl.BlockSpec((steps, split.span, split.columns), lambda b, p, c: (0, p, c))
         specs = {
             "current": self.spec(),
             "gain": each if a.gated else row,
             "encoding": every,
-            "keep": pl.BlockSpec((1, steps), lambda b, p, c: (b, 0)),
+            "keep": pl.BlockSpec((1, 1, steps), lambda b, p, c: (b, 0, 0)),
             **dict.fromkeys(("decay", "scale", "shift"), row),
         }
-        shapes = {"current": self.shape, "encoding": (steps, places, channels)}
-        found = []
-        for name in _names(a):
-            tensor = getattr(a, name)
-            found.append((tensor.reshape(shapes.get(name, tensor.shape)), specs[name]))
-        return found
+        shapes = {
+            "current": self.shape,
+            "gain": (-1, steps, channels) if a.gated else (1, channels),
+            "encoding": (steps, places, channels),
+            "keep": (-1, 1, steps),
+            **dict.fromkeys(("decay", "scale", "shift"), (1, channels)),
+        }
+        return [(getattr(a, name).reshape(shapes[name]), specs[name]) for name in _names(a)]
 
 
 class _Program:
     """What one program sees of the inputs of a neuron."""
 
     def __init__(self, layout, refs):
-        a, split = layout.a, layout.split
+        a, split, self.machine = layout.a, layout.split, layout.machine
         self.split, self.steps, self.gated = split, a.steps, a.gated
         self.place, self.channel = pl.program_id(1) * split.span, pl.program_id(2) * split.columns
         self.channels = split.channel_mask(self.channel)
@@ -228,7 +230,7 @@ class _Program:
         """Return a value for each channel, or the number that a reference is instead."""
         if ref is None or isinstance(ref, float):
             return ref
-        return blocks.load(ref, mask=self.channels)[None, :]
+        return self.machine.row(ref, (0,), self.channels)
 
     def mask(self, i):
         """Return which of block i is inside of the tensor."""
@@ -237,17 +239,17 @@ class _Program:
     def gain(self, t):
         if not self.gated:
             return self._gain
-        return blocks.load(self._gain, (0, t), self.channels)[None, :]
+        return self.machine.row(self._gain, (0, t), self.channels)
 
     def load(self, t, i):
         """Return the current of block i, without scale and shift."""
-        return blocks.load(self.current, (0, t, self.split.part(i)), self.mask(i))
+        return self.machine.load(self.current, (0, t, self.split.part(i)), self.mask(i))
 
     def encoded(self, t, i):
         """Return I[t] + keep[t] * E[t] of block i."""
         rows, mask, x = self.split.part(i), self.mask(i), self.load(t, i)
         x = x if self.scale is None else x * self.scale + self.shift
         if self.encoding is not None:
-            e = blocks.load(self.encoding, (t, rows), mask)
-            x = x + (e if self.keep is None else blocks.load(self.keep, (0, t)) * e)
+            e = self.machine.load(self.encoding, (t, rows), mask)
+            x = x + (e if self.keep is None else self.machine.number(self.keep, (0, 0, t)) * e)
         return saturated(x)

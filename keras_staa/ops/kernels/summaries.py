@@ -4,7 +4,7 @@ import jax
 from jax import numpy as jnp
 from jax.experimental import pallas as pl
 
-from keras_staa.ops.kernels import blocks
+from keras_staa.ops.kernels import blocks, triton
 from keras_staa.ops.kernels.partition import over_batch
 
 # Below every logit, but finite: the difference of two infinities is no number.
@@ -85,10 +85,10 @@ def _given(**tensors):
 
 def _current(of, index, mask, inside):
     """Return x * scale + shift of a block, zeros outside of the tensor."""
-    x = blocks.load(of["x"], index, mask)
+    x = triton.load(of["x"], index, mask)
     if "scale" not in of:
         return x, x
-    scale, shift = (blocks.load(of[name], mask=inside)[None, :] for name in ("scale", "shift"))
+    scale, shift = (triton.load(of[name], mask=inside)[None, :] for name in ("scale", "shift"))
     current = x * scale + shift
     return x, current if mask is None else jnp.where(mask, current, 0.0)
 
@@ -96,14 +96,14 @@ def _current(of, index, mask, inside):
 def _forward(given, interpret):
     x = given["x"]
     batch, steps, places, channels = x.shape
-    split = blocks.split(places, channels, 1, True, batch * steps, busy=BUSY)
+    split = triton.split(places, channels, 1, True, batch * steps, busy=BUSY)
     parts, span = split.grid[0], split.span
 
     def kernel(*refs):
         of = dict(zip(given, refs, strict=False))
         logits_out, peak_out, total_out, mean_out, step_out = refs[len(given) :]
         inside, first = split.channel_mask(0), pl.program_id(2) * span
-        q = blocks.load(of["query"], mask=inside)[None, :]
+        q = triton.load(of["query"], mask=inside)[None, :]
 
         def block(i, state):
             peak, total, attended, plain = state
@@ -111,10 +111,10 @@ def _forward(given, interpret):
             mask = split.mask(place, 0)
             _, values = _current(of, (0, 0, rows), mask, inside)
             if "encoding" in of:
-                values = values + blocks.load(of["encoding"], (0, rows), mask)
+                values = values + triton.load(of["encoding"], (0, rows), mask)
             logits = jnp.sum(values * q, axis=1)
             real = place + jnp.arange(split.rows) < places
-            blocks.store(logits_out, (0, 0, rows), logits, real)
+            triton.store(logits_out, (0, 0, rows), logits, real)
             new = jnp.maximum(peak, jnp.where(real, logits, LOWEST))
             weight = jnp.where(real, jnp.exp(logits - new), 0.0)
             kept = jnp.exp(peak - new)
@@ -127,11 +127,11 @@ def _forward(given, interpret):
         state = split.repeated(block, start)
         peak = jnp.max(state[0])
         kept = jnp.exp(state[0] - peak)
-        blocks.store(peak_out, (0, 0, 0), peak)
-        blocks.store(total_out, (0, 0, 0), jnp.sum(state[1] * kept))
+        triton.store(peak_out, (0, 0, 0), peak)
+        triton.store(total_out, (0, 0, 0), jnp.sum(state[1] * kept))
         attended = jnp.sum(state[2] * kept[:, None], axis=0)
-        blocks.store(mean_out, (0, 0, 0), attended, inside)
-        blocks.store(step_out, (0, 0, 0), jnp.sum(state[3]))
+        triton.store(mean_out, (0, 0, 0), attended, inside)
+        triton.store(step_out, (0, 0, 0), jnp.sum(state[3]))
 
     specs = {
         "x": pl.BlockSpec((1, 1, span, split.columns), lambda b, t, p: (b, t, p, 0)),
@@ -156,7 +156,7 @@ def _forward(given, interpret):
     ]
     grid = (batch, steps, parts)
     logits, peaks, totals, means, sums = blocks.call(
-        kernel, grid, inputs, outputs, interpret, "summaries"
+        kernel, grid, inputs, outputs, triton, "summaries", interpret
     )
     peak = jnp.max(peaks, axis=2)
     kept = jnp.exp(peaks - peak[..., None])
@@ -169,7 +169,7 @@ def _forward(given, interpret):
 def _backward(given, interpret):
     x = given["x"]
     batch, steps, places, channels = x.shape
-    split = blocks.split(places, channels, 1, True)
+    split = triton.split(places, channels, 1, True)
     each = _samples(batch, steps * split.grid[0])
     made = [name for name in given if name in (*LINES, "encoding")]
 
@@ -180,26 +180,26 @@ def _backward(given, interpret):
         place = pl.program_id(1) * split.rows
         mask, inside = split.mask(place, 0), split.channel_mask(0)
         real = None if places % split.rows == 0 else place + jnp.arange(split.rows) < places
-        q = blocks.load(of["query"], mask=inside)[None, :]
-        e = blocks.load(of["encoding"], (0,), mask) if "encoding" in of else 0.0
+        q = triton.load(of["query"], mask=inside)[None, :]
+        e = triton.load(of["encoding"], (0,), mask) if "encoding" in of else 0.0
 
         def sample(b, sums):
             x, values = _current(of, (b, 0), mask, inside)
             values = values + e
-            passed = blocks.load(of["g"], (b, 0), mask)
-            attention = blocks.load(of["attention"], (b, 0), real)
-            dmeans = blocks.load(of["dcontext"], (b, 0), inside)
+            passed = triton.load(of["g"], (b, 0), mask)
+            attention = triton.load(of["attention"], (b, 0), real)
+            dmeans = triton.load(of["dcontext"], (b, 0), inside)
             # The mean, weighted by attention, of what the attended mean passes on.
-            known = jnp.sum(dmeans * blocks.load(of["context"], (b, 0), inside))
+            known = jnp.sum(dmeans * triton.load(of["context"], (b, 0), inside))
             dlogits = attention * (jnp.sum(values * dmeans[None, :], axis=1) - known)
             added = attention[:, None] * dmeans[None, :] + dlogits[:, None] * q
             if "dmean" in of:
-                added = added + blocks.load(of["dmean"], (b, 0)) / (places * channels)
+                added = added + triton.load(of["dmean"], (b, 0)) / (places * channels)
             dx = passed + added
-            blocks.store(dx_out, (b, 0), dx, mask)
+            triton.store(dx_out, (b, 0), dx, mask)
             found = {"query": dlogits[:, None] * values}
             if "encoding" in of:
-                weight = blocks.load(of["keep"], (b, 0)) if "keep" in of else 1.0
+                weight = triton.load(of["keep"], (b, 0)) if "keep" in of else 1.0
                 found["encoding"] = weight * passed + added
             if "scale" in of:
                 dx = dx if mask is None else jnp.where(mask, dx, 0.0)
@@ -210,9 +210,9 @@ def _backward(given, interpret):
         sums = jax.lax.fori_loop(0, each, sample, dict.fromkeys(made, zero))
         for name, ref in out.items():
             if name == "encoding":
-                blocks.store(ref, (0, 0), sums[name], mask)
+                triton.store(ref, (0, 0), sums[name], mask)
             else:
-                blocks.store(ref, (0, 0, 0), jnp.sum(sums[name], axis=0), inside)
+                triton.store(ref, (0, 0, 0), jnp.sum(sums[name], axis=0), inside)
 
     tile = pl.BlockSpec((each, 1, split.rows, split.columns), lambda t, p, b: (b, t, p, 0))
     channel = pl.BlockSpec((each, 1, split.columns), lambda t, p, b: (b, t, 0))
@@ -237,13 +237,14 @@ def _backward(given, interpret):
     )
     outputs = [(jax.ShapeDtypeStruct(x.shape, x.dtype), tile)]
     outputs += [table if name == "encoding" else line for name in made]
-    dx, *found = blocks.call(kernel, grid, inputs, outputs, interpret, "summaries_gradient")
+    name = "summaries_gradient"
+    dx, *found = blocks.call(kernel, grid, inputs, outputs, triton, name, interpret)
     axes = [0 if name == "encoding" else (0, 1, 2) for name in made]
     return dx, *(jnp.sum(part, axis=axis) for part, axis in zip(found, axes, strict=True))
 
 
 def _samples(batch, programs):
     """How many samples a program takes: a divisor of the batch that leaves enough programs."""
-    least = -(-blocks.PROGRAMS // (2 * programs))
+    least = -(-triton.PROGRAMS // (2 * programs))
     most = max(1, batch // least)
     return max(n for n in range(1, most + 1) if batch % n == 0)

@@ -6,7 +6,7 @@ import jax
 
 from keras_staa.ops.threshold import is_hashable
 
-# Operations on numbers of float32 that Pallas has for GPUs, and what holds functions together.
+# Operations on numbers of float32 that Pallas has, and what holds functions together.
 OPERATIONS = {
     *("abs", "neg", "sign", "floor", "ceil", "square", "integer_pow", "pow", "sqrt", "rsqrt"),
     *("exp", "exp2", "expm1", "log", "log1p", "logistic", "sin", "cos", "tan", "tanh", "atan"),
@@ -15,18 +15,24 @@ OPERATIONS = {
     *("broadcast_in_dim", "jit", "pjit", "closed_call", "custom_jvp_call"),
 }
 
+MISSING = {"triton": set(), "mosaic": {"atan", "expm1"}}
 
-def is_supported(dynamics):
+
+def is_supported(dynamics, machine):
     """Whether every operation of a neuron's dynamics exists in kernels.
 
     Args:
         dynamics: a `keras_staa.ops.Dynamics`.
+        machine: string, a key of `MISSING`.
     """
-    return _cached(dynamics) if is_hashable(dynamics) else _cached.__wrapped__(dynamics)
+    found = _cached(dynamics) if is_hashable(dynamics) else _cached.__wrapped__(dynamics)
+    return found is not None and found <= OPERATIONS - MISSING[machine]
 
 
 @functools.cache
 def _cached(dynamics):
+    """Return the names of its operations, or None where it holds what no kernel can."""
+
     def step(g, dh, v):
         s = dynamics.fired(v)
         last = dynamics.potential_gradient(g, None, v, s)
@@ -42,12 +48,10 @@ def _cached(dynamics):
         program = jax.make_jaxpr(step)(block, block, block)
     except Exception:
         # What cannot be traced here fails where it is called, with its own message.
-        return False
+        return None
     # A kernel holds numbers, and no arrays that it is not given.
-    return (
-        not any(getattr(c, "ndim", 0) for c in program.consts)
-        and _operations(program.jaxpr) <= OPERATIONS
-    )
+    arrays = any(getattr(c, "ndim", 0) for c in program.consts)
+    return None if arrays else _operations(program.jaxpr)
 
 
 def _operations(program):
