@@ -6,8 +6,9 @@
 
 `speed` prints the time of a batch of 128 images * T over that of the ReLU network as a user has
 it, not fused: of that network fused, of the network without the aggregator and of the one with it.
-`latency` prints milliseconds for one image, in turns, of a preset, of it fused, and of both in ONNX
-Runtime on the same threads. `agree` counts, on test images, the classes and the spikes that change.
+`latency` prints milliseconds for one image, in turns, of a preset by `predict_on_batch`, of it
+fused, and of both in ONNX Runtime on the same threads. `agree` counts, on test images, the classes
+and the spikes that change.
 """
 
 import argparse
@@ -80,7 +81,7 @@ def latency(args):
                 keras_staa.export(network, path, "onnx", samples=x, at_least=0.0)
                 session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
                 key = session.get_inputs()[0].name
-                network, given = compiled(network), keras.ops.convert_to_tensor(x)
+                given = keras.ops.convert_to_tensor(x)
                 runs["Keras", fused] = lambda m=network, x=given: m.predict_on_batch(x)
                 runs["ONNX", fused] = lambda s=session, x={key: x}: s.run(None, x)
         found = in_turns(runs, args.seconds, least=20)

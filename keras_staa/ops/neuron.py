@@ -233,8 +233,9 @@ def _spiking(dynamics, constants, compiled):
 
         def spikes(*tensors):
             # On GPUs XLA makes what stands before a neuron alone part of its forward pass. Behind
-            # an aggregator the current is in memory anyway.
-            leave = () if inputs(tensors).gated else ("triton",)
+            # an aggregator or batch normalization the current is in memory anyway.
+            a = inputs(tensors)
+            leave = () if a.gated or a.scale is not None else ("triton",)
             return chosen(plain, in_kernel, tensors, leave)(*tensors), tensors
 
         def gradient(tensors, g):
