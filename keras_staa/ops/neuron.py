@@ -202,7 +202,8 @@ def _spiking(dynamics, constants, compiled):
             """Return what to call with the tensors, on machines to leave the plain form."""
             rolled = tensors[0].shape[1] > UNROLLED_STEPS
             held = {} if rolled else kernels.of_neuron(dynamics, inputs(tensors))
-            return by_platform(plain, plain, **{n: in_kernel(n) for n in held if n not in leave})
+            forms = {n: kernels.form(n, in_kernel(n), plain) for n in held if n not in leave}
+            return by_platform(plain, plain, **forms)
 
         def plain(*tensors):
             return forward(inputs(tensors))

@@ -56,6 +56,20 @@ class Kernels:
         self.backward = functools.partial(module.backward, machine=machine)
 
 
+def form(name, kernel, plain):
+    """Return a kernel as what a machine runs in the place of a plain form.
+
+    Args:
+        name: string, of `MACHINES`.
+        kernel, plain: functions of the same tensors.
+    """
+    if name != "mosaic":
+        return kernel
+    from keras_staa.ops.kernels import partition
+
+    return partition.on_one_device(kernel, plain)
+
+
 def shared(function):
     """Return a function that equal calls trace once, as those of equal layers are.
 

@@ -1,7 +1,8 @@
 """How tensors (B, T, P, C) of places and channels are split into blocks that a kernel holds.
 
 What differs between machines is in a module for each, `triton` for GPUs and `mosaic` for TPUs, with
-the same functions: `split`, `load`, `row`, `number`, `store`, `store_sum`, `result`, `parameters`.
+the same functions: `split`, `over_batch`, `load`, `row`, `number`, `store`, `store_sum`, `result`
+and `parameters`.
 """
 
 import dataclasses

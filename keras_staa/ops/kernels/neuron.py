@@ -11,7 +11,6 @@ from jax import numpy as jnp
 from jax.experimental import pallas as pl
 
 from keras_staa.ops.kernels import blocks
-from keras_staa.ops.kernels.partition import over_batch
 from keras_staa.ops.saturation import saturated
 
 
@@ -32,7 +31,7 @@ def forward(dynamics, a, machine, interpret=False):
         return (_forward(dynamics, _with(a, tensors), machine, interpret),)
 
     names = _names(a)
-    return over_batch(local, _batched(a, names), [True])(*(getattr(a, n) for n in names))[0]
+    return machine.over_batch(local, _batched(a, names), [True])(*(getattr(a, n) for n in names))[0]
 
 
 def backward(dynamics, a, g, machine, interpret=False):
@@ -53,7 +52,7 @@ def backward(dynamics, a, g, machine, interpret=False):
 
     names = _names(a)
     kinds = [True, *[False, a.gated] * learned, *[False, False] * line]
-    run = over_batch(local, [True, *_batched(a, names)], kinds)
+    run = machine.over_batch(local, [True, *_batched(a, names)], kinds)
     dx, *found = run(g, *(getattr(a, name) for name in names))
     return dx, *(found if learned else (None, None, *found))
 

@@ -1,7 +1,11 @@
 """Kernels on a batch that is split over devices."""
 
+import functools
+
 import jax
 from jax.experimental.custom_partitioning import custom_partitioning
+from jax.extend.core import Primitive
+from jax.interpreters import mlir
 from jax.sharding import NamedSharding, PartitionSpec
 
 
@@ -64,3 +68,46 @@ def over_batch(function, inputs, outputs):
         return wrapped(*tensors)
 
     return call
+
+
+def on_one_device(kernel, plain):
+    """Return a function that is `kernel` in programs for one device, and `plain` in the others.
+
+    What `over_batch` asks of a compiler, that for TPUs does not do:
+    https://github.com/jax-ml/jax/issues/38196
+
+    Args:
+        kernel, plain: functions of the same tensors, with results of the same shapes and dtypes.
+    """
+
+    def call(*tensors):
+        leaves, tree = jax.tree.flatten(jax.eval_shape(plain, *tensors))
+        shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        found = _ONE_DEVICE.bind(*tensors, kernel=kernel, plain=plain, shapes=shapes)
+        return jax.tree.unflatten(tree, found)
+
+    return call
+
+
+_ONE_DEVICE = Primitive("keras_staa_one_device")
+_ONE_DEVICE.multiple_results = True
+
+
+@_ONE_DEVICE.def_abstract_eval
+def _shapes(*tensors, kernel, plain, shapes):
+    return [jax.core.ShapedArray(*pair) for pair in shapes]
+
+
+@_ONE_DEVICE.def_impl
+def _run(*tensors, **parameters):
+    return jax.jit(functools.partial(_ONE_DEVICE.bind, **parameters))(*tensors)
+
+
+def _lower(context, *tensors, kernel, plain, shapes):
+    devices = getattr(context.module_context.axis_context, "num_devices", None)
+    chosen = kernel if devices == 1 else plain
+    run = mlir.lower_fun(lambda *given: jax.tree.leaves(chosen(*given)), multiple_results=True)
+    return run(context, *tensors)
+
+
+mlir.register_lowering(_ONE_DEVICE, _lower)

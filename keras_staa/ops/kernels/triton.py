@@ -4,6 +4,20 @@ from jax import numpy as jnp
 from jax.experimental.pallas import triton
 
 from keras_staa.ops.kernels.blocks import Blocks, power_of_two
+from keras_staa.ops.kernels.partition import over_batch
+
+__all__ = [
+    "FLAT",
+    "load",
+    "number",
+    "over_batch",
+    "parameters",
+    "result",
+    "row",
+    "split",
+    "store",
+    "store_sum",
+]
 
 # Numbers of one time step that a block holds: as many as leave registers for all steps.
 ELEMENTS = 1024
