@@ -100,20 +100,18 @@ def with_spikes(model):
 def agree(args):
     print("| preset | images | other classes | other spikes | of | accuracy | fused |")
     print("|" + " --- |" * 7)
-    with np.load(args.data) as held:
-        images, labels = held["x_test"], held["y_test"].ravel()
     for name in args.names or ["cifar10"]:
         model = keras_staa.zoo.load(name)
         pair = [with_spikes(m) for m in (model, keras_staa.fuse(model))]
-        classes, differ, places = [[], []], 0, 0
-        for start in range(0, len(images), 100):
-            x = keras_staa.preprocess_input(images[start : start + 100].astype("float32"))
+        classes, labels, differ, places = [[], []], [], 0, 0
+        for x, y in keras_staa.data.images(args.data, "test", batch_size=100):
+            labels.append(np.asarray(y))
             found = [keras.tree.map_structure(np.asarray, m.predict_on_batch(x)) for m in pair]
             for index, outputs in enumerate(found):
                 classes[index].append(outputs[0].argmax(-1))
             for a, b in zip(found[0][1:], found[1][1:], strict=True):
                 differ, places = differ + np.count_nonzero(a != b), places + a.size
-        a, b = (np.concatenate(c) for c in classes)
+        a, b, labels = (np.concatenate(parts) for parts in (*classes, labels))
         print(
             f"| {name} | {len(a)} | {np.sum(a != b)} | {differ} | {places:.3e} "
             f"| {np.mean(a == labels):.2%} | {np.mean(b == labels):.2%} |",
@@ -127,7 +125,7 @@ def main():
     parser.add_argument("names", nargs="*", help="presets; for `speed` also resnet19, width 32")
     parser.add_argument("--steps", type=int, default=4, help="T of `speed`")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each row")
-    parser.add_argument("--data", type=pathlib.Path, help="NPZ file with x_test and y_test")
+    parser.add_argument("--data", help="NPZ file of the data set, as `data.images` reads it")
     args = parser.parse_args()
     if args.what == "agree" and args.data is None:
         parser.error("agree needs --data")

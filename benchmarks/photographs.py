@@ -54,15 +54,14 @@ def main():
     data = load_recipe("imagenet").data.arguments()
     common = {"size": data["size"], "crop_to_aspect_ratio": data["crop_to_aspect_ratio"]}
     common |= {"one_hot": True, "batch_size": args.batch_size}
-    layers = build._layers(data["augment"])
+    layers = build.augmentation(data["augment"])
     names = ["pictures", "read", *(f"+ {type(layer).__name__}" for layer in layers)]
     print(f"| backend | {' | '.join(names)} |\n|" + " --- |" * (1 + len(names)))
     with tempfile.TemporaryDirectory() as into:
         pictures = linked(args.folder, into)
         cells = []
         for last in range(len(layers) + 1):
-            augment = build._layers(data["augment"])[:last]
-            batches = keras_staa.data.images(into, "train", augment=augment, **common)
+            batches = keras_staa.data.images(into, "train", augment=layers[:last], **common)
             batches[0]
             found = [rate(batches, args.batches) for _ in range(args.rounds)]
             cells.append(f"{statistics.median(found):.0f}")

@@ -9,7 +9,7 @@ from keras_staa import _keras, checks, files, layers
 from keras_staa.exchange.nir_graph import Graph
 from keras_staa.exchange.padding import symmetric
 from keras_staa.layers.linear_neuron import LinearNeuron
-from keras_staa.layers.native import affine
+from keras_staa.layers.native import affine, numbers
 from keras_staa.layers.steps import unwrapped
 
 # The time step that NIR and most of its readers take, in seconds.
@@ -209,7 +209,7 @@ def _neuron(graph, layer, sources, tensor, time_step):
             f'Neurons of NIR are reset to a value. Layer {layer.name!r} must have reset="hard".'
         )
     shape = graph.shape(sources[0])
-    decay, gain = (np.broadcast_to(_numbers(c), shape[:1]) for c in layer.coefficients())
+    decay, gain = (np.broadcast_to(numbers(c), shape[:1]) for c in layer.coefficients())
     # NIR's neurons fire above the threshold, and ours at it.
     below = np.nextafter(np.float32(layer.threshold), np.float32(0))
 
@@ -230,14 +230,10 @@ def _neuron(graph, layer, sources, tensor, time_step):
     return graph.add(layer.name, node, sources[0], shape)
 
 
-def _numbers(weight):
-    return keras.ops.convert_to_numpy(weight).astype("float64")
-
-
 def _weights(layer, axes):
     """Kernel with these axes, and bias, zeros where there is none."""
-    weight = _numbers(layer.kernel).transpose(axes)
-    return weight, np.zeros(len(weight)) if layer.bias is None else _numbers(layer.bias)
+    weight = numbers(layer.kernel).transpose(axes)
+    return weight, np.zeros(len(weight)) if layer.bias is None else numbers(layer.bias)
 
 
 def _channels_first(shape):

@@ -22,27 +22,28 @@ class Conv2D(keras.layers.Conv2D):
     """
 
     def call(self, inputs):
-        plain = self.groups == 1 and self.data_format == "channels_last"
-        if not plain or self.activation is not keras.activations.linear:
+        if not self._is_plain():
             return super().call(inputs)
-        return self._convolved(inputs, self.kernel, self.bias if self.use_bias else None)
+        bias = self.bias if self.use_bias else None
+        return self.activation(self._convolved(inputs, self.kernel, bias))
 
     def convolution_op(self, inputs, kernel):
-        if self.groups != 1 or self.data_format != "channels_last":
+        if not self._is_plain():
             return super().convolution_op(inputs, kernel)
         return self._convolved(inputs, kernel)
 
+    def _is_plain(self):
+        return self.groups == 1 and self.data_format == "channels_last"
+
     def _convolved(self, inputs, kernel, bias=None):
-        empty = keras.backend.backend() == "tensorflow" and inputs.shape[0] == 0
+        tensorflow = keras.backend.backend() == "tensorflow"
         # TensorFlow on a CPU gives no samples the sizes and channels of the input.
-        if empty:
+        if tensorflow and inputs.shape[0] == 0:
             return ops.zeros(self.compute_output_shape(inputs.shape), inputs.dtype)
         outputs = native.convolution(
             inputs, kernel, self.strides, self.padding, self.dilation_rate, bias
         )
-        if keras.backend.backend() != "tensorflow":
-            return outputs
-        if inputs.shape[0] is None and None not in outputs.shape[1:]:
+        if tensorflow and inputs.shape[0] is None and None not in outputs.shape[1:]:
             outputs = ops.reshape(outputs, (ops.shape(inputs)[0], *outputs.shape[1:]))
         return outputs
 
@@ -89,10 +90,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 def affine(norm):
     """Return what batch normalization does in inference: scale and shift, float64 arrays (C,)."""
-    mean, variance = _numbers(norm.moving_mean), _numbers(norm.moving_variance)
-    scale = (1.0 if norm.gamma is None else _numbers(norm.gamma)) / np.sqrt(variance + norm.epsilon)
-    return scale, (0.0 if norm.beta is None else _numbers(norm.beta)) - mean * scale
+    mean, variance = numbers(norm.moving_mean), numbers(norm.moving_variance)
+    scale = (1.0 if norm.gamma is None else numbers(norm.gamma)) / np.sqrt(variance + norm.epsilon)
+    return scale, (0.0 if norm.beta is None else numbers(norm.beta)) - mean * scale
 
 
-def _numbers(weight):
+def numbers(weight):
+    """Return a weight as an array of float64."""
     return keras.ops.convert_to_numpy(weight).astype("float64")

@@ -5,7 +5,7 @@ import collections
 import keras
 
 from keras_staa import _keras, layers
-from keras_staa.layers.native import affine
+from keras_staa.layers.native import affine, numbers
 from keras_staa.layers.pooling import MaxPooling2D
 from keras_staa.layers.steps import unwrapped
 from keras_staa.models.network import Network
@@ -215,8 +215,7 @@ def _call(layer, *args, **kwargs):
 
 def _set_weights(layer, made, scale, shift):
     kernel, bias = (
-        0.0 if weight is None else keras.ops.convert_to_numpy(weight).astype("float64") * scale
-        for weight in (layer.kernel, layer.bias)
+        0.0 if weight is None else numbers(weight) * scale for weight in (layer.kernel, layer.bias)
     )
     made.kernel.assign(kernel)
     made.bias.assign(bias + shift)

@@ -42,6 +42,12 @@ def applied(parts):
     return y
 
 
+def value(x, scale, shift):
+    """Return `x * scale + shift` in float32, or x where there is no scale."""
+    x = ops.cast(x, "float32")
+    return x if scale is None else x * scale + shift
+
+
 def remember(y, parts):
     """Say what a tensor is made of, for `made_of`."""
     import jax
@@ -84,7 +90,7 @@ def sums(x, g):
 
 
 def _apply(x, scale, shift):
-    return ops.cast(ops.cast(x, "float32") * scale + shift, x.dtype), (x,)
+    return ops.cast(value(x, scale, shift), x.dtype), (x,)
 
 
 def _apply_backward(residuals, g):

@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from keras_staa.ops import kernels
-from keras_staa.ops.affine import sums
+from keras_staa.ops.affine import sums, value
 from keras_staa.ops.gradient import separated, with_backward
 from keras_staa.ops.portable import is_portable
 from keras_staa.ops.saturation import saturated
@@ -72,15 +72,11 @@ class _Inputs(NamedTuple):
         """Return I[t] + keep[t] * E[t] in float32."""
         encoding = None if self.encoding is None else self.encoding[t]
         keep = None if self.keep is None else self.keep[:, t]
-        return _encode(self._driven(self.current[:, t]), encoding, keep)
+        return _encode(value(self.current[:, t], self.scale, self.shift), encoding, keep)
 
     def all_encoded(self):
         """Return the same of all steps."""
-        return _encode(self._driven(self.current), self.encoding, self.keep)
-
-    def _driven(self, x):
-        x = ops.cast(x, "float32")
-        return x if self.scale is None else x * self.scale + self.shift
+        return _encode(value(self.current, self.scale, self.shift), self.encoding, self.keep)
 
     def gain_at(self, t):
         return self.gain[:, t][:, None, None, :] if self.gated else self.gain

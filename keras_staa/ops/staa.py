@@ -10,7 +10,7 @@ import functools
 from keras import ops
 
 from keras_staa.ops import kernels
-from keras_staa.ops.affine import sums
+from keras_staa.ops.affine import sums, value
 from keras_staa.ops.gradient import separated, with_backward
 from keras_staa.ops.portable import is_portable
 from keras_staa.ops.sums import batch_sum, by_platform
@@ -88,7 +88,7 @@ def _summaries(names, steps, compiled):
         """Return the current."""
         if "scale" not in given:
             return x
-        return ops.cast(ops.cast(x, "float32") * given["scale"] + given["shift"], x.dtype)
+        return ops.cast(value(x, given["scale"], given["shift"]), x.dtype)
 
     def means(*tensors):
         """Return attention and attended mean, if there is a query, and the mean of each step."""

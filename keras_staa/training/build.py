@@ -39,7 +39,7 @@ def read(recipe, split, data_dir=None, cache_dir=None, training=False, augmented
     if training:
         arguments |= {"drop_remainder": True, "seed": recipe.training.seed, "shard": group}
         if augmented and not recipe.training.augment_in_step:
-            arguments["augment"] = _layers(augment)
+            arguments["augment"] = augmentation(augment)
     else:
         # Windows that are measured do not overlap.
         arguments.pop("stride", None)
@@ -108,7 +108,8 @@ def layers_in_step(recipe, sample_shape):
     """
     if not recipe.training.augment_in_step:
         return [], tuple(sample_shape)
-    layers = augmenting.layers_of(_layers(recipe.data.arguments().get("augment")), sample_shape)
+    augment = augmentation(recipe.data.arguments().get("augment"))
+    layers = augmenting.layers_of(augment, sample_shape)
     shape = (None, *sample_shape)
     for layer in layers:
         shape = layer.compute_output_shape(shape)
@@ -207,7 +208,7 @@ def schedule(recipe, steps):
     return kind(**given)
 
 
-def _layers(augment):
+def augmentation(augment):
     """Return an augmentation with layers in place of tables `{class_name = ..., ...}`."""
     if isinstance(augment, dict):
         return _layer(augment)

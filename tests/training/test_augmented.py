@@ -95,6 +95,8 @@ def test_layers_of_a_recipe_compute_in_full_precision(tmp_path):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         augment = recipe.data.arguments()["augment"]
-        assert [layer.compute_dtype for layer in training.build._layers(augment)] == ["float32"]
+        assert [layer.compute_dtype for layer in training.build.augmentation(augment)] == [
+            "float32"
+        ]
     finally:
         keras.config.set_dtype_policy(before)

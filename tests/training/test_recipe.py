@@ -142,12 +142,12 @@ def test_the_json_schema_describes_the_sections():
 
 
 def test_layers_of_an_augmentation_are_made():
-    layers = build._layers(["standard", {"class_name": "MixUp", "alpha": 0.5}])
+    layers = build.augmentation(["standard", {"class_name": "MixUp", "alpha": 0.5}])
     assert layers[0] == "standard" and isinstance(layers[1], keras.layers.MixUp)
     with pytest.raises(ValueError, match="`class_name` in `data.augment` must be a layer"):
-        build._layers([{"class_name": "Model"}])
+        build.augmentation([{"class_name": "Model"}])
     with pytest.raises(ValueError, match="`class_name` in `data.augment` must be a layer"):
-        build._layers([{"alpha": 1}])
+        build.augmentation([{"alpha": 1}])
 
 
 def test_weights_without_decay_are_left_alone(path):

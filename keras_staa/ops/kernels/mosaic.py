@@ -9,10 +9,12 @@ from keras_staa.ops.kernels.blocks import Blocks
 
 # A register holds 8 rows of 128 numbers, of 16 bits twice as many rows.
 LANES = 128
+# How many rows are computed at once, where there are few time steps and where there are many, and
+# how many a program holds in VMEM.
 ROWS = {True: 32, False: 16}
-FLAT = False
-# Of one time step and all channels of a block, in VMEM.
 MOST_ROWS = {True: 512, False: 128}
+# A row has as many numbers as a register, whatever depends on the channel.
+FLAT = False
 
 
 def split(places, channels, steps, programs=0):
