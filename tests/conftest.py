@@ -16,6 +16,9 @@ if os.environ.get("KERAS_BACKEND") == "jax" and "JAX_COMPILATION_CACHE_DIR" not 
     os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
+# Triton, where it is, plays the GPU. It looks when it is imported.
+os.environ.setdefault("TRITON_INTERPRET", "1")
+
 import keras
 
 # Of the three backends the one that starts fastest. It runs every case of every test. The others

@@ -21,8 +21,8 @@ def with_backward(forward, backward, compiled=False):
         backward: function `(residuals, gradient) -> gradients`. `gradient` has the structure of
             `output`; `gradients` is a tuple with one tensor for each input of `forward`, of that
             input's shape and dtype.
-        compiled: whether both are compiled where nothing around them is: by XLA on TensorFlow, by
-            inductor on PyTorch. On JAX what calls them decides.
+        compiled: whether the forward pass, too, is compiled where nothing around it is, by XLA on
+            TensorFlow. For PyTorch see `by_itself`. On JAX what calls them decides.
 
     Returns:
         A function `(*tensors) -> output`, differentiable once. Pass a variable as
@@ -35,6 +35,15 @@ def with_backward(forward, backward, compiled=False):
     2.0
     """
     return _WRAPPERS[keras.backend.backend()](forward, backward, compiled)
+
+
+def by_itself(function, compiled):
+    """Return a function of tensors that PyTorch compiles by itself, by inductor, if it is to.
+
+    Call it once and keep the result, which keeps what is compiled.
+    """
+    wanted = compiled and keras.backend.backend() == "torch"
+    return inductor.compiled(function) if wanted else function
 
 
 def separated(function):
@@ -165,9 +174,6 @@ def _xla(function):
 
 
 def _torch(forward, backward, compiled):
-    if compiled:
-        forward, backward = inductor.compiled(forward), inductor.compiled(backward)
-
     def function(*tensors):
         if is_portable():
             return forward(*tensors)[0]

@@ -13,7 +13,7 @@ from keras import ops
 
 from keras_staa.ops import kernels
 from keras_staa.ops.affine import sums, value
-from keras_staa.ops.gradient import separated, with_backward
+from keras_staa.ops.gradient import by_itself, separated, with_backward
 from keras_staa.ops.portable import is_portable
 from keras_staa.ops.saturation import saturated
 from keras_staa.ops.sums import by_platform, row_sum
@@ -22,6 +22,8 @@ from keras_staa.ops.threshold import is_hashable
 # Above this many steps the loop rolls into `ops.scan`: an unrolled loop is faster to run and takes
 # less memory, but XLA takes 25 s to compile 64 steps of it.
 UNROLLED_STEPS = 16
+# Up to this many XLA makes one kernel of a forward pass for a GPU.
+STEPS_OF_XLA = 4
 
 
 class Dynamics:
@@ -196,15 +198,17 @@ def _spiking(dynamics, constants, compiled):
 
         def chosen(plain, in_kernel, tensors, leave=()):
             """Return what to call with the tensors, on machines to leave the plain form."""
-            rolled = tensors[0].shape[1] > UNROLLED_STEPS
-            held = {} if rolled else kernels.of_neuron(dynamics, inputs(tensors))
-            forms = {n: kernels.form(n, in_kernel(n), plain) for n in held if n not in leave}
+            held = {}
+            if tensors[0].shape[1] <= UNROLLED_STEPS and kernels.wanted(compiled):
+                held = kernels.of_neuron(dynamics, inputs(tensors))
+            forms = {n: kernels.form(n, in_kernel[n], plain) for n in held if n not in leave}
             return by_platform(plain, plain, **forms)
 
-        def plain(*tensors):
-            return forward(inputs(tensors))
+        plain = by_itself(lambda *tensors: forward(inputs(tensors)), compiled)
+        plain_gradient = by_itself(
+            separated(lambda g, *tensors: named(backward(inputs(tensors), g))), compiled
+        )
 
-        @functools.cache
         def in_kernel(name):
             @kernels.shared
             def neuron(*tensors):
@@ -213,11 +217,6 @@ def _spiking(dynamics, constants, compiled):
 
             return neuron
 
-        @separated
-        def plain_gradient(g, *tensors):
-            return named(backward(inputs(tensors), g))
-
-        @functools.cache
         def gradient_in_kernel(name):
             @kernels.shared
             def neuron_gradient(g, *tensors):
@@ -228,15 +227,19 @@ def _spiking(dynamics, constants, compiled):
 
             return neuron_gradient
 
+        forwards = {name: in_kernel(name) for name in kernels.MACHINES}
+        backwards = {name: gradient_in_kernel(name) for name in kernels.MACHINES}
+
         def spikes(*tensors):
-            # On GPUs XLA makes what stands before a neuron alone part of its forward pass. Behind
-            # an aggregator or batch normalization the current is in memory anyway.
+            # On GPUs XLA makes what stands before a neuron part of its forward pass. Behind an
+            # aggregator or batch normalization the current is in memory anyway.
             a = inputs(tensors)
-            leave = () if a.gated or a.scale is not None else ("triton",)
-            return chosen(plain, in_kernel, tensors, leave)(*tensors), tensors
+            alone = not a.gated and a.scale is None and a.steps <= STEPS_OF_XLA
+            leave = ("triton",) if alone and keras.backend.backend() == "jax" else ()
+            return chosen(plain, forwards, tensors, leave)(*tensors), tensors
 
         def gradient(tensors, g):
-            return chosen(plain_gradient, gradient_in_kernel, tensors)(g, *tensors)
+            return chosen(plain_gradient, backwards, tensors)(g, *tensors)
 
         return with_backward(spikes, gradient, compiled)
 

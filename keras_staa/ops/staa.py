@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_staa.ops import kernels
 from keras_staa.ops.affine import sums, value
-from keras_staa.ops.gradient import separated, with_backward
+from keras_staa.ops.gradient import by_itself, separated, with_backward
 from keras_staa.ops.portable import is_portable
 from keras_staa.ops.sums import batch_sum, by_platform
 
@@ -90,6 +90,7 @@ def _summaries(names, steps, compiled):
             return x
         return ops.cast(value(x, given["scale"], given["shift"]), x.dtype)
 
+    @functools.partial(by_itself, compiled=compiled)
     def means(*tensors):
         """Return attention and attended mean, if there is a query, and the mean of each step."""
         x, query, encoding, given = unpack(tensors)
@@ -123,6 +124,7 @@ def _summaries(names, steps, compiled):
             residuals, found = found[:2], found[1:]
         return (tensors[0], *found) if found else tensors[0], (*tensors, *residuals)
 
+    @functools.partial(by_itself, compiled=compiled)
     @separated
     def gradients(*tensors):
         """Return the gradients of the inputs but `keep`."""
@@ -182,7 +184,7 @@ def _summaries(names, steps, compiled):
     def chosen(plain, in_kernel, tensors):
         """Return what to call: kernels hold what has an attended mean."""
         x = tensors[names.index("x")]
-        held = kernels.of_summaries(x) if attend else {}
+        held = kernels.of_summaries(x) if attend and kernels.wanted(compiled) else {}
         return by_platform(plain, plain, **dict.fromkeys(held, in_kernel))
 
     return with_backward(forward, backward, compiled)

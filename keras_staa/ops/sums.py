@@ -49,11 +49,12 @@ def by_platform(xla_on_cpu, elsewhere, triton=None, mosaic=None):
 
     JAX chooses when a program is lowered, which may be for another platform than that of the
     process. TensorFlow has no such moment: there the plain form stands as soon as the process has
-    an accelerator, and is right but slower for what is put on the CPU all the same.
+    an accelerator, and is right but slower for what is put on the CPU all the same. PyTorch goes by
+    where the first tensor is.
 
     Args:
         xla_on_cpu, elsewhere: functions of the same tensors, with results of one shape and dtype.
-        triton, mosaic: None, or other forms for JAX on GPUs of NVIDIA, and on TPUs.
+        triton, mosaic: None, or other forms for JAX and PyTorch on GPUs of NVIDIA, and on TPUs.
 
     Returns:
         A function of these tensors.
@@ -84,8 +85,10 @@ def _tensorflow(xla_on_cpu, elsewhere, *others):
     return xla_on_cpu if kinds == {"CPU"} else elsewhere
 
 
-_CHOICES = {
-    "jax": _jax,
-    "tensorflow": _tensorflow,
-    "torch": lambda xla_on_cpu, elsewhere, *others: elsewhere,
-}
+def _torch(xla_on_cpu, elsewhere, triton, mosaic):
+    if triton is None:
+        return elsewhere
+    return lambda *tensors: (triton if tensors[0].is_cuda else elsewhere)(*tensors)
+
+
+_CHOICES = {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}

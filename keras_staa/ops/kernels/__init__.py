@@ -1,7 +1,8 @@
 """Kernels of this library for GPUs and TPUs, where compilers take more passes over memory.
 
-They are written in Pallas, for JAX. What they compute is what the functions of `keras_staa.ops`
-compute elsewhere, which stay the definition: each kernel is tested against them.
+Those for JAX are written in Pallas, those for PyTorch in Triton. What they compute is what the
+functions of `keras_staa.ops` compute elsewhere, which stay the definition: each kernel is tested
+against them.
 
 With `KERAS_STAA_KERNELS=0` in the environment none is used.
 """
@@ -31,29 +32,25 @@ def of_neuron(dynamics, a):
         A dictionary from `"triton"` and `"mosaic"` to functions `forward(dynamics, a)` and
         `backward(dynamics, a, g)`, as attributes of an object.
     """
-    if not _holds(a.current):
-        return {}
-    from keras_staa.ops.kernels import neuron, support
-
-    machines = {name: _module(name) for name in MACHINES if support.is_supported(dynamics, name)}
-    return {name: Kernels(neuron, machine) for name, machine in machines.items()}
+    return _package().of_neuron(dynamics) if _holds(a.current) else {}
 
 
 def of_summaries(x):
-    """Return the same of what gates are made of: a module, for GPUs alone.
+    """Return the same of what gates are made of: for GPUs alone.
 
     Args:
         x: tensor (B, T, H, W, C).
     """
-    return {"triton": _module("summaries")} if _holds(x) else {}
+    return _package().of_summaries() if _holds(x) else {}
 
 
-class Kernels:
-    """The kernels of a module for a machine."""
+def wanted(compiled):
+    """Whether kernels are to be used: on PyTorch where `keras_staa.jit_compile` asks for them.
 
-    def __init__(self, module, machine):
-        self.forward = functools.partial(module.forward, machine=machine)
-        self.backward = functools.partial(module.backward, machine=machine)
+    Args:
+        compiled: boolean, whether it does.
+    """
+    return compiled or keras.backend.backend() != "torch"
 
 
 def form(name, kernel, plain):
@@ -65,7 +62,7 @@ def form(name, kernel, plain):
     """
     if name != "mosaic":
         return kernel
-    from keras_staa.ops.kernels import partition
+    from keras_staa.ops.kernels.pallas import partition
 
     return partition.on_one_device(kernel, plain)
 
@@ -84,13 +81,29 @@ def shared(function):
 
 
 def _holds(x):
-    if keras.backend.backend() != "jax" or keras.backend.standardize_dtype(x.dtype) not in DTYPES:
+    if keras.backend.standardize_dtype(x.dtype) not in DTYPES:
         return False
     # What is exported runs where there are no kernels.
-    if is_portable() or os.environ.get(SWITCH) == "0" or not _has_pallas():
+    if is_portable() or os.environ.get(SWITCH) == "0":
         return False
+    return _HOLDS[keras.backend.backend()](x)
+
+
+def _jax_holds(x):
     # Sizes may be unknown when a function is exported.
-    return all(isinstance(size, int) and size > 0 for size in x.shape)
+    return _has_pallas() and all(isinstance(size, int) and size > 0 for size in x.shape)
+
+
+def _torch_holds(x):
+    import torch
+
+    # `torch.compile` writes kernels of its own.
+    if not x.is_cuda or torch.version.cuda is None or torch.compiler.is_compiling():
+        return False
+    return _has_triton() and x.numel() > 0
+
+
+_HOLDS = {"jax": _jax_holds, "tensorflow": lambda x: False, "torch": _torch_holds}
 
 
 @functools.cache
@@ -104,6 +117,18 @@ def _has_pallas():
     return found and all(hasattr(triton, name) for name in ("CompilerParams", "load", "store"))
 
 
-def _module(name):
-    # Pallas takes a second to import.
+@functools.cache
+def _has_triton():
+    """Whether the version of Triton that PyTorch comes with has what the kernels need."""
+    try:
+        import triton
+    except ImportError:
+        return False
+    # Loops that carry tuples.
+    return tuple(int(n) for n in triton.__version__.split(".")[:2]) >= (3, 3)
+
+
+def _package():
+    # Pallas and Triton take a second to import.
+    name = {"jax": "pallas", "torch": "torch"}[keras.backend.backend()]
     return importlib.import_module(f"keras_staa.ops.kernels.{name}")

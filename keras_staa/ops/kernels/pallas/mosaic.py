@@ -5,7 +5,7 @@ from jax import numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu
 
-from keras_staa.ops.kernels.blocks import Blocks
+from keras_staa.ops.kernels.pallas.blocks import Blocks
 
 # A register holds 8 rows of 128 numbers, of 16 bits twice as many rows.
 LANES = 128

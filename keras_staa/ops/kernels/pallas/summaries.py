@@ -4,8 +4,8 @@ import jax
 from jax import numpy as jnp
 from jax.experimental import pallas as pl
 
-from keras_staa.ops.kernels import blocks, triton
-from keras_staa.ops.kernels.partition import over_batch
+from keras_staa.ops.kernels.pallas import blocks, triton
+from keras_staa.ops.kernels.pallas.partition import over_batch
 
 # Below every logit, but finite: the difference of two infinities is no number.
 LOWEST = -1e30

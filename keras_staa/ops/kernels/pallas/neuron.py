@@ -10,7 +10,7 @@ import jax
 from jax import numpy as jnp
 from jax.experimental import pallas as pl
 
-from keras_staa.ops.kernels import blocks
+from keras_staa.ops.kernels.pallas import blocks
 from keras_staa.ops.saturation import saturated
 
 
