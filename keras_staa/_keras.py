@@ -9,6 +9,7 @@ import contextlib
 import keras
 from keras.src.backend.common import global_state
 from keras.src.layers.preprocessing.data_layer import DataLayer
+from keras.src.ops.function import Function
 from keras.src.saving import saving_lib
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "jax_state",
     "load_state",
     "made_by",
+    "run_watched",
     "save_state",
     "seed_of",
     "trainable_even_if_frozen",
@@ -144,6 +146,41 @@ def jax_state(model, training=True):
         optimizer_variables=training,
         metrics_variables=training,
     )
+
+
+def run_watched(model, inputs, watch):
+    """Run a functional or sequential model, those inside it too, and show each call of a layer.
+
+    Args:
+        model: a built `keras.Sequential`, or a functional `keras.Model`.
+        inputs: tensors, as the model takes them.
+        watch: function `(layer, inputs, outputs)`; `inputs` is the first argument of the call.
+
+    Returns:
+        The outputs of the model.
+    """
+    graph = model._functional if isinstance(model, keras.Sequential) else model
+
+    def operation(layer):
+        def call(*args, **kwargs):
+            if is_functional(layer):
+                return run_watched(layer, args[0], watch)
+            outputs = layer(*args, **kwargs)
+            watch(layer, args[0] if args else None, outputs)
+            return outputs
+
+        return call
+
+    outputs = Function._run_through_graph(graph, graph._standardize_inputs(inputs), operation)
+    single = isinstance(outputs, list | tuple) and len(outputs) == 1
+    return outputs[0] if single else outputs
+
+
+def is_functional(model):
+    """Whether the layers of a model are known without running it."""
+    if isinstance(model, keras.Sequential):
+        return model._functional is not None
+    return isinstance(model, keras.Model) and isinstance(model, Function)
 
 
 class MarkingModel(keras.Model):

@@ -1,0 +1,255 @@
+"""`report`: firing rates, operations and energy of a network on data."""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+
+from keras_staa import _keras, checks
+from keras_staa.insight import connections, energy, watching
+from keras_staa.insight.energy import Costs
+from keras_staa.insight.results import LayerReport, Report
+
+
+def report(
+    model,
+    x,
+    batch_size=32,
+    energy_mac=4.6,
+    energy_ac=0.9,
+    memory=False,
+    energy_byte=12.5,
+    verbose=1,
+):
+    """Count what a network does on data: spikes, synaptic operations, multiplications, energy.
+
+    A synaptic operation is one addition for one spike at one connection. They are counted: each
+    spike that goes into a convolution or a Dense layer counts for as many outputs as it reaches,
+    so that padding, strides and shortcuts are right. Where the values that go in are not all 0 or
+    1, as in the first layer, every connection is a multiplication and addition (MAC). Batch
+    normalization counts as part of the convolutions, as `keras_staa.fuse` makes it, and the
+    neurons' own arithmetic is left out.
+
+    The ReLU network has the same layers, real numbers between them, and no time steps: one pass
+    for an image, one for each frame of a sample with frames.
+
+    Args:
+        model: a built functional or sequential `keras.Model` with neurons of this library.
+        x: samples: an array, or an iterable of batches as `fit` takes it, such as what
+            `keras_staa.data` gives. Labels are ignored.
+        batch_size: positive integer, for arrays.
+        energy_mac: picojoules of a multiplication and addition. Default: 32 bits in 45 nm.
+        energy_ac: picojoules of an addition.
+        memory: whether to add the energy of reading and writing weights, spikes, membrane
+            potentials and activations.
+        energy_byte: picojoules to read or write a byte. Default: a memory of 1 MB on the chip.
+        verbose: 1 shows a progress bar, 0 does not.
+
+    Returns:
+        A `Report`. `print(report)` shows a table.
+
+    Raises:
+        ValueError: for a model without neurons of this library or that is not functional, samples
+            of another shape, no samples, or values that are not numbers.
+
+    Example:
+
+    >>> import keras_staa
+    >>> model = keras_staa.STAAVGG(width=8, steps=2)
+    >>> found = report(model, np.random.rand(4, 32, 32, 3).astype("float32"), verbose=0)
+    >>> found.samples, found.layers[0].name, found.layers[0].input
+    (4, 'stem_conv', 'real')
+
+    Source: energies from Horowitz, ISSCC 2014, as the paper's field uses them.
+    """
+    _check_model(model)
+    costs = Costs(
+        checks.positive("energy_mac", energy_mac),
+        checks.positive("energy_ac", energy_ac),
+        checks.positive("energy_byte", energy_byte),
+        checks.boolean("memory", memory),
+    )
+    batch_size = checks.positive_int("batch_size", batch_size)
+    shapes = {}
+    watched = watching.Watched(model, lambda layer: _look(layer, shapes))
+    sums, samples = _run(watched, model, x, batch_size, verbose)
+    return _report(model, watched.called, shapes, sums, samples, costs)
+
+
+def _check_model(model):
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"`model` must be a keras.Model. Received: model={model!r}")
+    if not _keras.is_functional(model):
+        raise ValueError(
+            "`model` must be a functional or sequential model that is built, whose layers are "
+            f"known. Received: a model of the kind `{type(model).__name__}`"
+        )
+    if not any(isinstance(layer, watching.NEURONS) for layer in _keras.all_layers(model)):
+        raise ValueError(
+            f"`model` must have neurons of this library, such as `LIF`. Received: {model.name!r}"
+        )
+
+
+def _look(layer, shapes):
+    """Return what to look at in a call of a layer, and note its shapes."""
+    one = watching.inner(layer)
+    if connections.is_counted(one):
+        steps = watching.has_steps(layer)
+
+        def look(x, y):
+            shapes[layer.name] = watching.shape_of(x), watching.shape_of(y)
+            return watching.of_inputs(x, steps)
+
+    elif isinstance(layer, watching.NEURONS):
+
+        def look(x, y):
+            shapes[layer.name] = watching.shape_of(x), watching.shape_of(y)
+            return watching.of_spikes(y)
+
+    elif isinstance(layer, watching.AGGREGATORS):
+
+        def look(x, y):
+            shapes[layer.name] = watching.shape_of(x), watching.shape_of(y)
+            return {}
+
+    else:
+        return None
+    return look
+
+
+def _run(watched, model, x, batch_size, verbose):
+    """Return the sums over all batches, in float64, and the number of samples."""
+    shape = model.input_shape
+    bar = None
+    if verbose:
+        bar = keras.utils.Progbar(watching.count_batches(x, batch_size), unit_name="batch")
+    totals, samples = None, 0
+    for number, batch in enumerate(watching.batches_of(x, batch_size), 1):
+        _check_batch(batch, shape)
+        found = watched.predict_on_batch(batch)
+        found = keras.tree.map_structure(lambda v: np.asarray(v, "float64"), found)
+        if totals is None:
+            totals = found
+        else:
+            totals = {
+                name: {
+                    key: np.minimum(part[key], value) if key == "binary" else part[key] + value
+                    for key, value in found[name].items()
+                }
+                for name, part in totals.items()
+            }
+        samples += len(batch)
+        if bar is not None:
+            bar.update(number)
+    if totals is None or not samples:
+        raise ValueError("`x` must have samples. Received: none")
+    if bar is not None:
+        bar.update(number, finalize=True)
+    return totals, samples
+
+
+def _check_batch(batch, shape):
+    fits = len(batch.shape) == len(shape) and all(
+        size in (None, given) for size, given in zip(shape[1:], batch.shape[1:], strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"`x` must have samples of shape {tuple(shape[1:])}. Received: a batch of shape "
+            f"{tuple(batch.shape)}"
+        )
+    if not np.isfinite(batch).all():
+        raise ValueError("`x` must have finite values. Received: NaN or infinity")
+
+
+def _report(model, called, shapes, sums, samples, costs):
+    frames = model.input_shape[1] if len(model.input_shape) == 5 else 1
+    stages, rows, steps = _stages(model), [], 1
+    for name, layer in called.items():
+        given, made = shapes[layer.name]
+        one, found = watching.inner(layer), sums[name]
+        row = {"name": name, "stage": stages.get(layer.name), "parameters": layer.count_params()}
+        if connections.is_counted(one):
+            row |= _weighted(one, given, made, found, samples, watching.has_steps(layer), frames)
+        else:
+            staa = getattr(layer, "staa", layer)
+            staa = staa if isinstance(staa, watching.AGGREGATORS) else None
+            if isinstance(layer, watching.NEURONS):
+                row |= _firing(found["counts"], samples)
+                row["bytes"] = energy.bytes_of_neurons(math.prod(given), staa is not None)
+                steps = max(steps, row["steps"])
+            else:
+                row |= {"kind": "attention", "steps": given[0]}
+                row["bytes"] = energy.bytes_of_attention(math.prod(given))
+            if staa is not None:
+                row["macs"], row["additions"] = connections.attention(staa, given)
+        one = LayerReport(**row)
+        spent, relu = costs.energy(one)
+        rows.append(dataclasses.replace(one, energy=spent, relu_energy=relu))
+    skipped = _skipped(model, called)
+    return Report(model.name, samples, steps, tuple(rows), costs, skipped)
+
+
+def _weighted(layer, given, made, found, samples, per_step, frames):
+    """Return the operations of a convolution or Dense layer, for one sample."""
+    steps = given[0] if per_step else 1
+    size = given[1:-1] if per_step else given[:-1]
+    reach = connections.fan_out(layer, size)
+    dense, binary = int(reach.sum()) * given[-1], bool(found["binary"])
+    # Time steps of an image repeat it, those of frames do not.
+    passes = min(steps, frames)
+    row = {"kind": "weights", "steps": steps, "input": "binary" if binary else "real"}
+    row["relu_macs"] = dense * passes
+    row["bytes"], row["relu_bytes"] = energy.bytes_of_weights(
+        layer.count_params(),
+        math.prod(given) // steps,
+        math.prod(made) // steps,
+        steps,
+        passes,
+        binary,
+    )
+    if binary:
+        row["sops"] = float((found["sums"] * reach).sum() / samples)
+    else:
+        row["macs"] = dense * steps
+    return row
+
+
+def _firing(counts, samples):
+    """Return the firing rates of neurons from their counts, (T, ...)."""
+    steps = counts.shape[0]
+    neurons = math.prod(counts.shape[1:])
+    each = counts.reshape(steps, -1).sum(0)
+    return {
+        "kind": "neurons",
+        "steps": steps,
+        "neurons": neurons,
+        "firing_rate": float(counts.sum() / (counts.size * samples)),
+        "rates": tuple(float(r) for r in counts.reshape(steps, -1).mean(1) / samples),
+        "silent": float((each == 0).mean()),
+        "saturated": float((each == steps * samples).mean()),
+    }
+
+
+def _stages(model):
+    """Return the stage of each layer of a network that has stages."""
+    ends = {_keras.made_by(t).name: n for n, t in getattr(model, "stage_outputs", {}).items()}
+    found, waiting = {}, []
+    for layer in model.layers:
+        waiting.append(layer.name)
+        if layer.name in ends:
+            found |= dict.fromkeys(waiting, ends[layer.name])
+            waiting = []
+    return found | dict.fromkeys(waiting, "head") if found else {}
+
+
+def _skipped(model, called):
+    """Return the names of layers with a kernel whose operations are not counted."""
+    counted = {id(inner) for layer in called.values() for inner in _keras.all_layers(layer)}
+    return tuple(
+        layer.name
+        for layer in _keras.all_layers(model)
+        if id(layer) not in counted
+        and any(w.name in ("kernel", "depthwise_kernel") for w in layer.weights)
+        and not any(inner is not layer for inner in _keras.all_layers(layer))
+    )

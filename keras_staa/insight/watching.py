@@ -1,0 +1,122 @@
+"""Run a network and add up what goes through its layers."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_staa import _keras
+from keras_staa.layers import STAA, GlobalContext, PerStep, StepAttention
+from keras_staa.layers.neuron import Neuron
+from keras_staa.layers.staa import STAALIF, STAANeuron
+from keras_staa.layers.steps import unwrapped
+
+NEURONS = (Neuron, STAALIF, STAANeuron)
+AGGREGATORS = (STAA, GlobalContext, StepAttention)
+
+
+class Watched(keras.Model):
+    """A model that returns what goes through the layers of another one, in place of its outputs.
+
+    Args:
+        model: a functional or sequential model.
+        kinds: function `layer -> function or None`. The function takes input and output of a call
+            and returns a dictionary of tensors.
+
+    For a batch it returns a dictionary from names, those of layers and `/2` and so on for further
+    calls of the same layer, to these dictionaries.
+    """
+
+    def __init__(self, model, kinds):
+        super().__init__(name="watched")
+        self.model, self.kinds = model, kinds
+        self.called = {}
+        self.built = True
+
+    def call(self, inputs, training=None):
+        found, self.called = {}, {}
+
+        def watch(layer, x, y):
+            look = self.kinds(layer)
+            if look is None:
+                return
+            name, times = layer.name, 1
+            while name in found:
+                times += 1
+                name = f"{layer.name}/{times}"
+            self.called[name] = layer
+            found[name] = look(x, y)
+
+        _keras.run_watched(self.model, inputs, watch)
+        return found
+
+
+def of_inputs(x, per_step):
+    """Return what the operations of a layer with weights are counted from.
+
+    Args:
+        x: tensor (B, ..., C), or (B, T, ..., C).
+        per_step: whether there are time steps.
+
+    Returns:
+        A dictionary: `sums` over batch and channels, float32 (...) or (T, ...), and `binary`, 1
+        where all values are 0 or 1.
+    """
+    x = ops.cast(x, "float32")
+    sums = ops.sum(x, axis=(0, -1))
+    binary = ops.all(ops.equal(x * x, x))
+    return {"sums": sums if per_step else sums[None], "binary": ops.cast(binary, "float32")}
+
+
+def of_spikes(y):
+    """Return how often neurons fire.
+
+    Args:
+        y: tensor (B, T, ...).
+
+    Returns:
+        A dictionary: `counts`, float32 (T, ...), sums over the batch.
+    """
+    return {"counts": ops.sum(ops.cast(y, "float32"), axis=0)}
+
+
+def shape_of(x):
+    """Return the sizes of a sample."""
+    return tuple(ops.shape(x)[1:])
+
+
+def has_steps(layer):
+    """Whether a layer is applied to each time step."""
+    return isinstance(layer, PerStep | keras.layers.TimeDistributed)
+
+
+def inner(layer):
+    """Return the layer that a wrapper applies to each time step, or the layer itself."""
+    return layer.layer if isinstance(layer, keras.layers.TimeDistributed) else unwrapped(layer)
+
+
+def batches_of(x, batch_size):
+    """Yield batches of inputs, without labels.
+
+    Args:
+        x: an array, or an iterable of batches as `fit` takes it: inputs, or tuples of inputs and
+            what else `fit` wants.
+        batch_size: positive integer, for arrays.
+    """
+    batches = x
+    if isinstance(x, keras.utils.PyDataset):
+        batches = (x[i] for i in range(len(x)))
+    elif hasattr(x, "shape") and hasattr(x, "dtype"):
+        batches = (x[i : i + batch_size] for i in range(0, x.shape[0], batch_size))
+    for batch in batches:
+        batch = batch[0] if isinstance(batch, tuple | list) else batch
+        yield batch if isinstance(batch, np.ndarray) else ops.convert_to_numpy(batch)
+
+
+def count_batches(x, batch_size):
+    """Return how many batches `batches_of` yields, or None where that is not known."""
+    if hasattr(x, "shape") and hasattr(x, "dtype"):
+        return -(-x.shape[0] // batch_size)
+    try:
+        return len(x)
+    except TypeError:
+        return None
