@@ -1,5 +1,17 @@
-"""See inside of a network: firing rates, operations and energy."""
+"""See inside of a network: firing rates, operations, energy, attention and potentials."""
 
-from keras_staa.insight.reporting import LayerReport, Report, report
+from keras_staa.insight.attention import AttentionMaps, LayerAttention, attention_maps
+from keras_staa.insight.reporting import report
+from keras_staa.insight.results import LayerReport, Report
+from keras_staa.insight.tracing import Trace, trace
 
-__all__ = ["LayerReport", "Report", "report"]
+__all__ = [
+    "AttentionMaps",
+    "LayerAttention",
+    "LayerReport",
+    "Report",
+    "Trace",
+    "attention_maps",
+    "report",
+    "trace",
+]

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_staa import _keras, checks
-from keras_staa.insight import connections, energy, watching
+from keras_staa.insight import connections, energy, finding, watching
 from keras_staa.insight.energy import Costs
 from keras_staa.insight.results import LayerReport, Report
 
@@ -59,11 +59,11 @@ def report(
     >>> model = keras_staa.STAAVGG(width=8, steps=2)
     >>> found = report(model, np.random.rand(4, 32, 32, 3).astype("float32"), verbose=0)
     >>> found.samples, found.layers[0].name, found.layers[0].input
-    (4, 'stem_conv', 'real')
+    (4, 'stage1_1_conv', 'real')
 
     Source: energies from Horowitz, ISSCC 2014, as the paper's field uses them.
     """
-    _check_model(model)
+    _check(model)
     costs = Costs(
         checks.positive("energy_mac", energy_mac),
         checks.positive("energy_ac", energy_ac),
@@ -77,14 +77,8 @@ def report(
     return _report(model, watched.called, shapes, sums, samples, costs)
 
 
-def _check_model(model):
-    if not isinstance(model, keras.Model):
-        raise ValueError(f"`model` must be a keras.Model. Received: model={model!r}")
-    if not _keras.is_functional(model):
-        raise ValueError(
-            "`model` must be a functional or sequential model that is built, whose layers are "
-            f"known. Received: a model of the kind `{type(model).__name__}`"
-        )
+def _check(model):
+    finding.check_model(model)
     if not any(isinstance(layer, watching.NEURONS) for layer in _keras.all_layers(model)):
         raise ValueError(
             f"`model` must have neurons of this library, such as `LIF`. Received: {model.name!r}"
@@ -126,7 +120,7 @@ def _run(watched, model, x, batch_size, verbose):
         bar = keras.utils.Progbar(watching.count_batches(x, batch_size), unit_name="batch")
     totals, samples = None, 0
     for number, batch in enumerate(watching.batches_of(x, batch_size), 1):
-        _check_batch(batch, shape)
+        finding.check_batch(batch, shape)
         found = watched.predict_on_batch(batch)
         found = keras.tree.map_structure(lambda v: np.asarray(v, "float64"), found)
         if totals is None:
@@ -147,19 +141,6 @@ def _run(watched, model, x, batch_size, verbose):
     if bar is not None:
         bar.update(number, finalize=True)
     return totals, samples
-
-
-def _check_batch(batch, shape):
-    fits = len(batch.shape) == len(shape) and all(
-        size in (None, given) for size, given in zip(shape[1:], batch.shape[1:], strict=True)
-    )
-    if not fits:
-        raise ValueError(
-            f"`x` must have samples of shape {tuple(shape[1:])}. Received: a batch of shape "
-            f"{tuple(batch.shape)}"
-        )
-    if not np.isfinite(batch).all():
-        raise ValueError("`x` must have finite values. Received: NaN or infinity")
 
 
 def _report(model, called, shapes, sums, samples, costs):

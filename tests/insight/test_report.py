@@ -109,7 +109,14 @@ def test_firing_rates_are_those_of_the_spikes(network, images, found):
 
 def test_stages_add_up(found):
     stages = found.stages()
-    assert [stage.name for stage in stages] == ["stem", "stage1", "stage2", "stage3", "stage4", "head"]
+    assert [stage.name for stage in stages] == [
+        "stem",
+        "stage1",
+        "stage2",
+        "stage3",
+        "stage4",
+        "head",
+    ]
     assert sum(stage.neurons for stage in stages) == found.neurons
     assert sum(stage.sops for stage in stages) == pytest.approx(found.sops)
     assert sum(stage.energy for stage in stages) == pytest.approx(found.energy)
