@@ -8,30 +8,8 @@ import argparse
 import pathlib
 
 import keras
-import numpy as np
 
 import keras_staa
-
-
-def draw_confusion(path, counts, names, title):
-    """Write a PNG with how many samples of each class (rows) are taken for which (columns)."""
-    import pictures
-    from matplotlib.figure import Figure
-
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = Figure(figsize=(1.6 + 0.45 * len(names),) * 2, layout="constrained")
-    axes = figure.add_subplot()
-    axes.imshow(shares, cmap="Greys", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(counts):
-        if count:
-            color = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
-    ticks = np.arange(len(names))
-    axes.set_xticks(ticks, names, rotation=45, ha="right")
-    axes.set_yticks(ticks, names)
-    axes.set(xlabel="predicted class", ylabel="class", title=title)
-    axes.title.set_fontsize(9)
-    pictures.write(figure, path, dpi=80)
 
 
 def main():
@@ -50,7 +28,7 @@ def main():
     found = keras_staa.zoo.evaluate(args.model, args.data, **places)
     if args.confusion:
         title = f"{found.name}: {found.accuracy:.2%} of {found.samples}"
-        draw_confusion(args.confusion, found.confusion, found.class_names, title)
+        keras_staa.plots.confusion(found.confusion, found.class_names, title, path=args.confusion)
     print(
         f"{found.name} on {keras.backend.backend()}: {found.accuracy:.4f} of {found.samples} "
         "test samples"

@@ -14,7 +14,6 @@ import tempfile
 
 import keras
 import numpy as np
-import pictures
 from matplotlib.figure import Figure
 
 import keras_staa
@@ -137,7 +136,7 @@ def draw(path, folder, model, test, most=4):
         ]
         bars.set_yticks(np.arange(len(shown)), marked)
         bars.set(xlim=(0, 1), title="probability")
-    pictures.write(figure, path, dpi=100)
+    keras_staa.plots.write(figure, path)
 
 
 def run(folder, args):

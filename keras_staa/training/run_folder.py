@@ -2,7 +2,7 @@
 
 import csv
 import importlib
-import io
+import importlib.util
 import json
 import os
 import pathlib
@@ -92,28 +92,13 @@ def keep_epochs(folder, count):
 
 def draw_curves(folder):
     """Draw the loss and the metrics of each epoch. Returns False where matplotlib is missing."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
+    if importlib.util.find_spec("matplotlib") is None:
         return False
-    with open(folder / HISTORY, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    names = [name for name in rows[0] if name != "epoch"] if rows else []
-    panels = sorted({name.removeprefix("val_") for name in names})
-    figure = Figure(figsize=(5 * max(len(panels), 1), 4), layout="constrained")
-    for place, panel in enumerate(panels, start=1):
-        axes = figure.add_subplot(1, len(panels), place)
-        for name in (panel, f"val_{panel}"):
-            # Keras writes NA where there is no validation.
-            known = [row for row in rows if row.get(name, "NA") != "NA"]
-            if known:
-                epochs = [int(row["epoch"]) for row in known]
-                axes.plot(epochs, [float(row[name]) for row in known], label=name)
-        axes.set_xlabel("epoch")
-        axes.legend()
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    files.write(folder / CURVES, picture.getbuffer())
+    from keras_staa import plots
+
+    columns = plots.columns_of(folder / HISTORY)
+    if columns:
+        plots.curves(columns, path=folder / CURVES)
     return True
 
 
