@@ -61,7 +61,8 @@ def run_theirs(network, x, steps):
     return logits.numpy(), [np.moveaxis(s, 2, -1) for s in stacked]
 
 
-def run_ours(network, x, steps, size):
+def twin(network, steps, size):
+    """Return our network with the weights of theirs."""
     model = keras_staa.STAAResNet34(
         input_shape=(size, size, 3),
         classes=10,
@@ -72,6 +73,11 @@ def run_ours(network, x, steps, size):
         padding="symmetric",
     )
     keras_staa.exchange.load_torch_weights(model, network.state_dict())
+    return model
+
+
+def run_ours(network, x, steps, size):
+    model = twin(network, steps, size)
     neurons = [layer.output for layer in model.layers if isinstance(layer, keras_staa.layers.LIF)]
     logits, *spikes = keras.Model(model.inputs, [model.output, *neurons]).predict(x, verbose=0)
     return logits, spikes

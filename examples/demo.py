@@ -14,7 +14,7 @@ import sklearn.model_selection
 import keras_staa
 
 # So few images of each digit, and so many epochs of them.
-EACH, EPOCHS, BATCH = 10, 8, 20
+EACH, EPOCHS, BATCH = 10, 8, 10
 # The 360 held-out digits in equal batches: each function is traced once.
 HELD_OUT_BATCH = 120
 

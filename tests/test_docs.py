@@ -157,6 +157,18 @@ def test_the_tables_of_accelerators_are_those_of_the_measurements():
 
 
 @pytest.mark.heavy
+def test_insight(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).random((4, 32, 32, 3)).astype("float32")
+    names = run("docs/insight.md", {"images": images})
+    assert names["found"].samples == 4
+    assert names["with_memory"].energy > names["found"].energy
+    drawn = {path.stem for path in tmp_path.iterdir()}
+    assert drawn >= {"attention", "grad_cam", "step_gates", "potentials", "energy", "curves"}
+
+
+@pytest.mark.heavy
 def test_presets(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = run("docs/presets.md", {})

@@ -31,7 +31,8 @@ def jit_compile(model, enabled=True):
 
     Raises:
         ValueError: if there is no neuron or aggregator of this library in it.
-        RuntimeError: on PyTorch without a GPU, if there is no C++ compiler.
+        RuntimeError: on PyTorch without a GPU, if there is no C++ compiler; with a GPU, if
+            TensorFlow was imported and does not let Triton be imported any more.
 
     Example:
 

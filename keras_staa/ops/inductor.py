@@ -1,5 +1,10 @@
 """PyTorch's compiler for one function at a time."""
 
+import importlib.metadata
+import importlib.util
+import pathlib
+import sys
+
 
 def compiled(function):
     """Return a function of tensors that PyTorch's inductor compiles, once for each signature.
@@ -54,15 +59,17 @@ def compiled(function):
 
 
 def require_compiler():
-    """Fail where `compiled` would.
+    """Fail where `compiled` would, and where Triton would end Python.
 
     Raises:
-        RuntimeError: if there is neither a GPU nor a C++ compiler.
+        RuntimeError: if there is neither a GPU nor a C++ compiler, or if there is a GPU and
+            TensorFlow does not let Triton be imported any more.
     """
     import torch
     from torch._inductor import cpp_builder, exc
 
     if torch.cuda.is_available():
+        import_triton()
         return
     try:
         cpp_builder.get_cpp_compiler()
@@ -71,3 +78,28 @@ def require_compiler():
             "Compiling for a CPU with PyTorch needs a C++ compiler, and none was found: install "
             "g++ or clang++, or name one in the environment variable CXX."
         ) from error
+
+
+def import_triton():
+    """Import Triton, which TensorFlow may follow but not always precede.
+
+    Raises:
+        RuntimeError: if TensorFlow was imported before, and gives all its symbols to every library
+            that comes later: Triton from 3.7 on then ends Python.
+
+    Source: https://github.com/tensorflow/tensorflow/issues/124205
+    """
+    if "triton" in sys.modules or importlib.util.find_spec("triton") is None:
+        return
+    version = importlib.metadata.version("triton")
+    late = tuple(int(part) for part in version.split(".")[:2]) >= (3, 7)
+    tensorflow = sys.modules.get("tensorflow")
+    if late and tensorflow is not None:
+        folder = pathlib.Path(tensorflow.__file__).parent
+        if (folder / "python" / "pywrap_dlopen_global_flags.py").is_file():
+            raise RuntimeError(
+                f"TensorFlow {tensorflow.__version__} was imported before Triton {version}, which "
+                "then ends Python when it is imported. Write `import triton` before the other "
+                "imports of the program, or call `jit_compile` before data is read."
+            )
+    importlib.import_module("triton")

@@ -1,6 +1,11 @@
 """Neurons and aggregators that are compiled by themselves give what they give otherwise."""
 
+import importlib
+import importlib.metadata
+import importlib.util
 import shutil
+import sys
+import types
 
 import keras
 import numpy as np
@@ -8,6 +13,7 @@ import pytest
 
 import keras_staa
 from keras_staa.layers import LIF, STAA, STAALIF
+from keras_staa.ops import inductor
 from tests.layers.support import assert_near, layer_gradients, randomise
 
 TORCH = keras.backend.backend() == "torch"
@@ -194,3 +200,29 @@ def test_a_rolled_loop_is_not_compiled(monkeypatch):
     x = np.random.default_rng(0).normal(0.5, 1, (2, 300, 4))
     y, _, _ = layer_gradients(layer, x, np.ones_like(x), True)
     assert set(np.unique(y)) == {0, 1}
+
+
+@pytest.mark.skipif(not TORCH, reason="Only PyTorch compiles by Triton.")
+@pytest.mark.parametrize(
+    "version, flags, allowed", [("3.7.1", True, False), ("3.7.1", False, True)]
+)
+def test_triton_behind_tensorflow(version, flags, allowed, monkeypatch, tmp_path):
+    """Triton would end Python where TensorFlow has given its symbols to all."""
+    folder = tmp_path / "tensorflow"
+    (folder / "python").mkdir(parents=True)
+    if flags:
+        (folder / "python" / "pywrap_dlopen_global_flags.py").touch()
+    file = types.SimpleNamespace(__file__=str(folder / "__init__.py"), __version__="2.21.0")
+    monkeypatch.setitem(sys.modules, "tensorflow", file)
+    monkeypatch.delitem(sys.modules, "triton", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
+    imported = []
+    monkeypatch.setattr(importlib, "import_module", imported.append)
+    if allowed:
+        inductor.import_triton()
+        assert imported == ["triton"]
+    else:
+        with pytest.raises(RuntimeError, match=r"Write `import triton` before .* `jit_compile`"):
+            inductor.import_triton()
+        assert not imported

@@ -1,0 +1,50 @@
+"""Compare the synaptic operations of `insight.report` with those that SpikingJelly counts.
+
+    pip install spikingjelly torchvision
+    KERAS_BACKEND=torch python benchmarks/spikingjelly_operations.py
+
+`STAAResNet34` gets the random weights of SpikingJelly's `spiking_resnet34`, and both the same
+images. SpikingJelly's `SynOpCounter` counts while its network runs, one time step after the other.
+"""
+
+import argparse
+
+import numpy as np
+import torch
+from spikingjelly.activation_based import functional
+from spikingjelly.activation_based.op_counter import DispatchCounterMode, SynOpCounter
+from spikingjelly_weights import theirs, twin
+
+from keras_staa import insight
+
+
+def counted(network, x, steps):
+    """Return the synaptic operations of all images that SpikingJelly counts."""
+    functional.reset_net(network)
+    images = torch.tensor(np.moveaxis(x, -1, 1).copy())
+    counter = SynOpCounter()
+    with torch.no_grad(), DispatchCounterMode([counter]):
+        for _ in range(steps):
+            network(images)
+    return counter.get_total()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=64, help="height and width of the images")
+    parser.add_argument("--images", type=int, default=20)
+    args = parser.parse_args()
+    network = theirs(0)
+    x = np.random.default_rng(0).random((args.images, args.size, args.size, 3)).astype("float32")
+    print("| T | SpikingJelly | keras-staa | difference |")
+    print("|---|---|---|---|")
+    for steps in (1, 4):
+        expected = counted(network, x, steps)
+        model = twin(network, steps, args.size)
+        found = insight.report(model, x, verbose=0)
+        own = round(found.sops * len(x))
+        print(f"| {steps} | {expected} | {own} | {expected - own} |")
+
+
+if __name__ == "__main__":
+    main()
