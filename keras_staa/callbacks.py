@@ -10,6 +10,9 @@ import keras
 import numpy as np
 
 from keras_staa import checkpoint_files, checks, random_states, training_loop
+from keras_staa.insight.monitor import SpikeMonitor
+
+__all__ = ["Checkpoint", "SpikeMonitor"]
 
 _NAME = re.compile(r"epoch-(\d+)(?:-step-(\d+))?\.weights\.h5")
 # The groups of a file with the states of global generators at the beginning of the epoch, when its

@@ -161,8 +161,9 @@ def test_insight(tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     images = np.random.default_rng(0).random((4, 32, 32, 3)).astype("float32")
-    names = run("docs/insight.md", {"images": images})
+    names = run("docs/insight.md", {"images": images, "labels": np.arange(4)})
     assert names["found"].samples == 4
+    assert len(names["history"].history["silent"]) == 1
     assert names["with_memory"].energy > names["found"].energy
     drawn = {path.stem for path in tmp_path.iterdir()}
     assert drawn >= {"attention", "grad_cam", "step_gates", "potentials", "energy", "curves"}
