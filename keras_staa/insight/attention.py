@@ -86,7 +86,7 @@ def attention_maps(model, images, layers=None, classes=None, batch_size=32):
     given = list(every) if layers is None else [layers] if isinstance(layers, str) else list(layers)
     wanted = {n: finding.named("layers", n, every, "a layer with an aggregator") for n in given}
     images = np.asarray(images)
-    finding.check_batch(images, model.input_shape)
+    finding.check_batch(images, model)
     cam = _Cam(model) if _has_classes(model) else None
 
     def look(layer):

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_staa import _keras
+from keras_staa.models.network import Network
 
 
 def check_model(model):
@@ -24,18 +25,21 @@ def check_model(model):
             "`model` must be a functional or sequential model that is built, whose layers are "
             f"known. Received: a model of the kind `{type(model).__name__}`"
         )
+    if len(model.inputs) != 1:
+        raise ValueError(f"`model` must have one input. Received: {len(model.inputs)} inputs")
 
 
-def check_batch(batch, shape):
+def check_batch(batch, model):
     """Check that a batch has the shape that a model takes, and finite values.
 
     Args:
         batch: array (B, ...).
-        shape: tuple, `model.input_shape`.
+        model: what `check_model` let through. A network for images in [0, 1] warns of others.
 
     Raises:
         ValueError: if not.
     """
+    shape = model.input_shape
     fits = len(batch.shape) == len(shape) and all(
         size in (None, given) for size, given in zip(shape[1:], batch.shape[1:], strict=True)
     )
@@ -46,6 +50,8 @@ def check_batch(batch, shape):
         )
     if not np.isfinite(batch).all():
         raise ValueError("`x` must have finite values. Received: NaN or infinity")
+    if isinstance(model, Network):
+        model.check_range(batch)
 
 
 def layers_of_kind(model, kinds):

@@ -72,7 +72,7 @@ class SpikeMonitor(keras.callbacks.Callback):
             raise ValueError(f"The model must have neurons of this library: {model.name!r}")
         if not len(self.x):
             raise ValueError("`x` must have samples. Received: none")
-        finding.check_batch(self.x, model.input_shape)
+        finding.check_batch(self.x, model)
         self._watched = watching.Watched(model, _look)
 
     def on_epoch_end(self, epoch, logs=None):

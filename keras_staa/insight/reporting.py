@@ -114,13 +114,12 @@ def _look(layer, shapes):
 
 def _run(watched, model, x, batch_size, verbose):
     """Return the sums over all batches, in float64, and the number of samples."""
-    shape = model.input_shape
     bar = None
     if verbose:
         bar = keras.utils.Progbar(watching.count_batches(x, batch_size), unit_name="batch")
     totals, samples = None, 0
     for number, batch in enumerate(watching.batches_of(x, batch_size), 1):
-        finding.check_batch(batch, shape)
+        finding.check_batch(batch, model)
         found = watched.predict_on_batch(batch)
         found = keras.tree.map_structure(lambda v: np.asarray(v, "float64"), found)
         if totals is None:

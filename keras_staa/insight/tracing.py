@@ -63,7 +63,7 @@ def trace(model, x, layer, neurons=8):
     every = finding.layers_of_kind(model, watching.NEURONS)
     chosen = finding.named("layer", layer, every, "a layer of neurons")
     x = np.asarray(x)
-    finding.check_batch(x, model.input_shape)
+    finding.check_batch(x, model)
     watched = watching.Watched(
         model, lambda one: (lambda x, y: {"inputs": x}) if one is chosen else None
     )

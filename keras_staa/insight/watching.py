@@ -109,7 +109,8 @@ def batches_of(x, batch_size):
         batches = (x[i : i + batch_size] for i in range(0, x.shape[0], batch_size))
     for batch in batches:
         batch = batch[0] if isinstance(batch, tuple | list) else batch
-        yield batch if isinstance(batch, np.ndarray) else ops.convert_to_numpy(batch)
+        # `tf.data` gives TensorFlow's tensors on every backend.
+        yield ops.convert_to_numpy(batch) if ops.is_tensor(batch) else np.asarray(batch)
 
 
 def count_batches(x, batch_size):

@@ -24,7 +24,7 @@ def _looking(name):
 
     @functools.wraps(method)
     def enter(self, *args, **kwargs):
-        self._look(args[0] if args else kwargs.get("x"))
+        self.check_range(args[0] if args else kwargs.get("x"))
         return method(self, *args, **kwargs)
 
     return enter
@@ -197,7 +197,7 @@ class Network(_keras.MarkingModel):
         return [keras.Model(start, end) for start, end in pairs if start is not end]
 
     def call(self, inputs, training=None, mask=None):
-        self._look(inputs, arrays_only=True)
+        self.check_range(inputs, arrays_only=True)
         if not (training and self._notes.remat):
             return super().call(inputs, training=training, mask=mask)
         for segment in self._notes.segments:
@@ -214,7 +214,13 @@ class Network(_keras.MarkingModel):
     test_on_batch = _looking("test_on_batch")
     predict_on_batch = _looking("predict_on_batch")
 
-    def _look(self, x, arrays_only=False):
+    def check_range(self, x, arrays_only=False):
+        """Warn once of images that are not in [0, 1], if the network was trained on such.
+
+        Args:
+            x: what the network is given: an array or a tensor. Nothing is read from data sets.
+            arrays_only: whether tensors are passed over.
+        """
         notes = self._notes
         if notes.unit_range and not notes.warned:
             notes.warned = warn_of_range(self.name, x, arrays_only)

@@ -228,7 +228,12 @@ def test_any_iterable_of_batches(images, found, network):
         def __getitem__(self, i):
             return images[4 * i : 4 * i + 4], np.zeros(1)
 
+    import tensorflow as tf
+
     assert insight.report(network, batches(), verbose=0) == found
+    data = tf.data.Dataset.from_tensor_slices((images, np.zeros(6))).batch(4)
+    assert insight.report(network, data, verbose=0) == found
+    assert insight.report(network, keras.ops.convert_to_tensor(images), 4, verbose=0) == found
     assert insight.report(network, Data(), verbose=0) == found
 
 
@@ -257,9 +262,20 @@ def test_what_is_not_counted_is_named():
     assert found.layers[1].sops == found.layers[0].firing_rate * 12 * 2
 
 
+def test_a_network_for_images_in_0_to_1_warns_of_others():
+    model = keras_staa.zoo.load("vgg_w32_t2.cifar10")
+    with pytest.warns(UserWarning, match=r"images in \[0, 1\]"):
+        insight.report(model, np.full((1, 32, 32, 3), 200.0, "float32"), verbose=0)
+
+
 class Own(keras.Model):
     def call(self, x):
         return x
+
+
+def two():
+    inputs = [keras.Input((4, 2)) for _ in range(2)]
+    return keras.Model(inputs, LIF()(layers.Add()(inputs)))
 
 
 @pytest.mark.parametrize(
@@ -269,6 +285,7 @@ class Own(keras.Model):
         (lambda: keras.Sequential([layers.Dense(2)]), 1, "functional or sequential"),
         (Own, 1, "functional or sequential.*`Own`"),
         (lambda: keras.Sequential([keras.Input((3,)), layers.Dense(2)]), 1, "neurons of this"),
+        (two, 1, "one input. Received: 2"),
         (small, np.zeros((2, 3, 2, 1)), r"samples of shape \(2, 2, 1\).*\(2, 3, 2, 1\)"),
         (small, np.zeros((2, 2, 1)), r"samples of shape \(2, 2, 1\)"),
         (small, np.zeros((0, 2, 2, 1)), "must have samples"),
