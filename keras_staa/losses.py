@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_staa import checks
+from keras_staa.layers.staa import spiking_layers
 
 
 @keras.saving.register_keras_serializable("keras_staa")
@@ -190,3 +191,68 @@ def _weights(sample_weight, y_pred):
         )
     weight = ops.expand_dims(sample_weight, 1) if len(given) == 1 else sample_weight
     return ops.broadcast_to(weight, ops.shape(y_pred)[:2])
+
+
+@keras.saving.register_keras_serializable("keras_staa")
+class FiringRate(keras.regularizers.Regularizer):
+    """What `firing_rate_penalty` gives to layers: `B * strength * (mean firing rate - target)**2`.
+
+    Keras divides what it gets of a layer's output by the batch size B.
+
+    Args:
+        target: float in [0, 1], spikes of a neuron in a time step.
+        strength: positive float.
+
+    Example:
+
+    >>> float(FiringRate(target=0.5, strength=4.0)(ops.ones((2, 3, 4))))
+    2.0
+    """
+
+    def __init__(self, target=0.1, strength=1.0):
+        self.target = checks.fraction("target", target)
+        self.strength = checks.positive("strength", strength)
+
+    def __call__(self, spikes):
+        rate = ops.mean(ops.cast(spikes, "float32"))
+        batch = ops.cast(ops.shape(spikes)[0], "float32")
+        return batch * self.strength * ops.square(rate - self.target)
+
+    def get_config(self):
+        return {"target": self.target, "strength": self.strength}
+
+
+def firing_rate_penalty(model, target=0.1, strength=1.0):
+    """Let training draw the firing rate of each layer of neurons to a target.
+
+    Each layer of neurons adds `strength * (rate - target)**2` to the loss of a batch, where the
+    rate is the mean over samples, time steps and neurons. Fewer spikes are fewer operations: see
+    `keras_staa.insight.report`. The setting belongs to the object: it is not stored with the model.
+
+    Args:
+        model: a `keras.Model` or a layer with neurons of this library. Call it before `compile`, or
+            compile again.
+        target: float in [0, 1], spikes of a neuron in a time step.
+        strength: positive float, or None to take the penalty away.
+
+    Returns:
+        The same object.
+
+    Raises:
+        ValueError: for an argument outside its range, or a model without neurons of this library.
+
+    Example:
+
+    >>> import keras_staa
+    >>> model = keras_staa.STAAVGG(width=8, steps=2)
+    >>> firing_rate_penalty(model, target=0.05, strength=2.0) is model
+    True
+    """
+    penalty = None if strength is None else FiringRate(target, strength)
+    # Of an aggregator with its neuron the outer layer is the one that is called.
+    found = spiking_layers(model)
+    if not found:
+        raise ValueError(f"`model` must have neurons of this library. Received: model={model!r}")
+    for layer in found:
+        layer.activity_regularizer = penalty
+    return model

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_staa import checks, serialized
+from keras_staa import _keras, checks, serialized
 from keras_staa.layers.global_context import GlobalContext
 from keras_staa.layers.lif import LIF
 from keras_staa.layers.neuron import Neuron
@@ -278,3 +278,15 @@ class STAALIF(_BehindAnAggregator):
     def get_config(self):
         parts = {**self.staa.get_config(), **self.lif.get_config()}
         return {**parts, **super().get_config()}
+
+
+def spiking_layers(model):
+    """Return the layers of a model or layer that give spikes, each once.
+
+    Args:
+        model: a `keras.Model` or a layer. Layers inside of layers are found.
+    """
+    every = _keras.all_layers(model) if isinstance(model, keras.layers.Layer) else []
+    inner = {id(layer._neuron()) for layer in every if isinstance(layer, _BehindAnAggregator)}
+    kinds = Neuron, _BehindAnAggregator
+    return [layer for layer in every if isinstance(layer, kinds) and id(layer) not in inner]
