@@ -28,8 +28,9 @@ class SpikeMonitor(keras.callbacks.Callback):
     history has them, and callbacks behind this one, such as `keras.callbacks.TensorBoard`.
     `rates` has the firing rate of each layer and epoch.
 
-    A layer whose neurons are nearly all silent, or mostly saturated, is named in a warning with
-    what to try, once.
+    A layer whose neurons are nearly all silent, or mostly saturated, after two epochs one behind
+    the other is named in a warning with what to try, once. After a single epoch of few steps, the
+    moving averages of batch normalization may not be there yet.
 
     Args:
         x: array of samples as the network takes them, some 10 to 100. They cost one `predict`.
@@ -63,7 +64,7 @@ class SpikeMonitor(keras.callbacks.Callback):
             "saturated": checks.fraction("saturated", saturated),
         }
         self.batch_size = checks.positive_int("batch_size", batch_size)
-        self.rates, self._watched, self._warned = {}, None, set()
+        self.rates, self._watched, self._times = {}, None, {}
 
     def on_train_begin(self, logs=None):
         model = self.model
@@ -99,8 +100,11 @@ class SpikeMonitor(keras.callbacks.Callback):
 
     def _warn(self, name, shares, epoch):
         for kind, limit in self.limits.items():
-            if shares[kind] >= limit and (name, kind) not in self._warned:
-                self._warned.add((name, kind))
+            key = name, kind
+            before = self._times.get(key, 0)
+            # A layer that was warned of stays at two.
+            self._times[key] = max(before + 1 if shares[kind] >= limit else 0, 2 * (before > 1))
+            if before == 1 and shares[kind] >= limit:
                 warnings.warn(
                     f"Layer {name!r} in epoch {epoch + 1}: {shares[kind]:.1%} {kind}; "
                     f"{ADVICE[kind]}.",

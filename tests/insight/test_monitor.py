@@ -77,15 +77,21 @@ def test_silent_and_saturated_layers_are_named_once(data):
     x, y = data
     model = network(threshold=1e6)
     with pytest.warns(
-        UserWarning, match="'second' in epoch 1: 100.0% silent; .*threshold"
+        UserWarning, match="'second' in epoch 2: 100.0% silent; .*threshold"
     ) as found:
-        model.fit(x, y, epochs=2, verbose=0, callbacks=[SpikeMonitor(x)])
+        model.fit(x, y, epochs=4, verbose=0, callbacks=[SpikeMonitor(x)])
     assert len([w for w in found if "silent" in str(w.message)]) == 1
     model = network(threshold=1e-6)
     model.layers[3].layer.set_weights([np.zeros((8, 8)), np.ones(8)])
     model.trainable = False
-    with pytest.warns(UserWarning, match="'second' in epoch 1: 100.0% saturated; .*higher"):
-        model.fit(x, y, epochs=1, verbose=0, callbacks=[SpikeMonitor(x)])
+    with pytest.warns(UserWarning, match="'second' in epoch 2: 100.0% saturated; .*higher"):
+        model.fit(x, y, epochs=2, verbose=0, callbacks=[SpikeMonitor(x)])
+
+
+def test_one_epoch_is_no_reason_to_warn(data, recwarn):
+    x, y = data
+    network(threshold=1e6).fit(x, y, epochs=1, verbose=0, callbacks=[SpikeMonitor(x)])
+    assert not [w for w in recwarn if "silent" in str(w.message)]
 
 
 @pytest.mark.parametrize(
