@@ -5,7 +5,6 @@ the same functions: `split`, `over_batch`, `load`, `row`, `number`, `store`, `st
 and `parameters`.
 """
 
-import dataclasses
 import functools
 import math
 
@@ -13,43 +12,11 @@ from jax import lax
 from jax import numpy as jnp
 from jax.experimental import pallas as pl
 
-
-def power_of_two(size):
-    """Return the smallest power of two that is not below a size, as shapes in kernels must be.
-
-    Example:
-
-    >>> [power_of_two(size) for size in (1, 2, 3, 72)]
-    [1, 2, 4, 128]
-    """
-    return 1 << (size - 1).bit_length()
+from keras_staa.ops.kernels.tiles import Tiles
 
 
-@dataclasses.dataclass(frozen=True)
-class Blocks:
-    """A grid of blocks (rows, columns) over a tensor (places, channels).
-
-    Args:
-        places, channels: sizes of the tensor.
-        rows, columns: sizes of a block.
-        groups: of how many blocks of rows one program takes all, one after the other.
-    """
-
-    places: int
-    channels: int
-    rows: int
-    columns: int
-    groups: int = 1
-
-    @property
-    def grid(self):
-        """Programs over places and over channels."""
-        return -(-self.places // self.span), -(-self.channels // self.columns)
-
-    @property
-    def span(self):
-        """How many places a program takes."""
-        return self.rows * self.groups
+class Blocks(Tiles):
+    """Tiles as the programs of a kernel see them."""
 
     def part(self, i):
         """Return the rows of block i among those of a program."""

@@ -6,6 +6,7 @@ from jax.experimental import pallas as pl
 
 from keras_staa.ops.kernels.pallas import blocks, triton
 from keras_staa.ops.kernels.pallas.partition import over_batch
+from keras_staa.ops.kernels.tiles import samples_of_a_program
 
 # Below every logit, but finite: the difference of two infinities is no number.
 LOWEST = -1e30
@@ -170,7 +171,7 @@ def _backward(given, interpret):
     x = given["x"]
     batch, steps, places, channels = x.shape
     split = triton.split(places, channels, 1, True)
-    each = _samples(batch, steps * split.grid[0])
+    each = samples_of_a_program(batch, steps * split.grid[0], triton.PROGRAMS)
     made = [name for name in given if name in (*LINES, "encoding")]
 
     def kernel(*refs):
@@ -241,10 +242,3 @@ def _backward(given, interpret):
     dx, *found = blocks.call(kernel, grid, inputs, outputs, triton, name, interpret)
     axes = [0 if name == "encoding" else (0, 1, 2) for name in made]
     return dx, *(jnp.sum(part, axis=axis) for part, axis in zip(found, axes, strict=True))
-
-
-def _samples(batch, programs):
-    """How many samples a program takes: a divisor of the batch that leaves enough programs."""
-    least = -(-triton.PROGRAMS // (2 * programs))
-    most = max(1, batch // least)
-    return max(n for n in range(1, most + 1) if batch % n == 0)

@@ -3,8 +3,9 @@
 from jax import numpy as jnp
 from jax.experimental.pallas import triton
 
-from keras_staa.ops.kernels.pallas.blocks import Blocks, power_of_two
+from keras_staa.ops.kernels.pallas.blocks import Blocks
 from keras_staa.ops.kernels.pallas.partition import over_batch
+from keras_staa.ops.kernels.tiles import power_of_two
 
 __all__ = [
     "FLAT",

@@ -3,10 +3,13 @@
 import functools
 import hashlib
 import linecache
+import math
 from typing import Any, NamedTuple
 
+import torch
 import triton
 import triton.language as tl
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from keras_staa.ops.portable import portable
 from keras_staa.ops.threshold import is_hashable
@@ -103,9 +106,6 @@ def _translated(dynamics):
 
 def _body(function, names):
     """Return the text of a function of Triton behind its name."""
-    import torch
-    from torch.fx.experimental.proxy_tensor import make_fx
-
     block = torch.zeros(3, dtype=torch.float32)
     with torch.no_grad(), torch.device("cpu"):
         program = make_fx(lambda *given: function(*given))(*[block.clone() for _ in names])
@@ -141,17 +141,15 @@ def _expression(node, known):
     if name == "pow":
         return _power(values[0], node.args[1])
     if name == "clamp":
-        low, high = (*values[1:], None, None)[:2]
-        found = values[0] if low in (None, "None") else _MAXIMUM.format(values[0], low)
-        return found if high in (None, "None") else _MINIMUM.format(found, high)
+        low, high = (*values[1:], "None")[:2]
+        found = values[0] if low == "None" else _MAXIMUM.format(values[0], low)
+        return found if high == "None" else _MINIMUM.format(found, high)
     if name not in OPERATIONS or node.kwargs:
         raise _Missing(name)
     return OPERATIONS[name].format(*values)
 
 
 def _value(argument, known):
-    import torch
-
     if isinstance(argument, torch.fx.Node):
         return known[argument]
     if isinstance(argument, bool) or argument is None or isinstance(argument, list | tuple):
@@ -161,8 +159,6 @@ def _value(argument, known):
 
 def _number(value):
     """Return the text of a number, or of a tensor of one."""
-    import math
-
     if getattr(value, "ndim", 0):
         raise _Missing("A kernel holds numbers, and no tensors that it is not given.")
     value = float(value)
@@ -172,8 +168,6 @@ def _number(value):
 
 
 def _cast(value, node):
-    import torch
-
     if node.kwargs.get("dtype", torch.float32) is not torch.float32:
         raise _Missing(node.kwargs)
     return value if _is_number(value) else f"{value}.to(tl.float32)"

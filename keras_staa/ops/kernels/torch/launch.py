@@ -1,10 +1,10 @@
 """Blocks of tensors (B, T, P, C) of places and channels, and how kernels are started."""
 
 import contextlib
-import dataclasses
 
 import torch
-import triton
+
+from keras_staa.ops.kernels.tiles import Tiles, power_of_two
 
 # Numbers of one time step that a program of four warps holds, for as many steps.
 ELEMENTS = {4: 1024, 8: 512, 16: 256}
@@ -14,33 +14,8 @@ WARPS = 4
 PROGRAMS = 1024
 
 
-@dataclasses.dataclass(frozen=True)
-class Blocks:
-    """A grid of blocks (rows, columns) over a tensor (places, channels).
-
-    Args:
-        places, channels: sizes of the tensor.
-        rows, columns: sizes of a block, powers of two.
-        groups: how many blocks of rows one program takes, one after the other.
-    """
-
-    places: int
-    channels: int
-    rows: int
-    columns: int
-    groups: int = 1
-
-    @property
-    def grid(self):
-        """Programs over places and over channels."""
-        return (
-            triton.cdiv(self.places, self.rows * self.groups),
-            triton.cdiv(self.channels, self.columns),
-        )
-
-
 def split(places, channels, steps, programs=0, whole_channels=False):
-    """Return blocks for a tensor.
+    """Return `Tiles` for a tensor.
 
     Args:
         places, channels: sizes of the tensor.
@@ -50,13 +25,14 @@ def split(places, channels, steps, programs=0, whole_channels=False):
         whole_channels: whether each block has all channels.
     """
     elements = next(n for most, n in ELEMENTS.items() if steps <= most)
-    columns = triton.next_power_of_2(channels)
+    columns = power_of_two(channels)
     if not whole_channels:
         columns = min(columns, elements if places == 1 else MOST_CHANNELS)
-    rows = max(1, min(triton.next_power_of_2(places), elements // columns))
-    blocks = triton.cdiv(places, rows)
-    busy = blocks * triton.cdiv(channels, columns) * programs
-    return Blocks(places, channels, rows, columns, max(1, min(blocks, busy // PROGRAMS)))
+    rows = max(1, min(power_of_two(places), elements // columns))
+    tiles = Tiles(places, channels, rows, columns)
+    blocks, across = tiles.grid
+    groups = max(1, min(blocks, blocks * across * programs // PROGRAMS))
+    return Tiles(places, channels, rows, columns, groups)
 
 
 def run(kernel, grid, *arguments, **constants):

@@ -4,6 +4,7 @@ import torch
 import triton
 import triton.language as tl
 
+from keras_staa.ops.kernels.tiles import samples_of_a_program
 from keras_staa.ops.kernels.torch import launch
 
 # Below every logit, but finite: the difference of two infinities is no number.
@@ -78,7 +79,7 @@ def backward(
     batch, steps, places, channels = x.shape
     split = launch.split(places, channels, 1, whole_channels=True)
     parts = split.grid[0]
-    each = _samples(batch, steps * parts)
+    each = samples_of_a_program(batch, steps * parts, launch.PROGRAMS)
     groups = batch // each
     x = x.contiguous()
     dx = torch.empty_like(x)
@@ -107,13 +108,6 @@ def backward(
     )
     dquery = dquery.sum((0, 1, 2))
     return dx, dquery, None if dencoding is None else dencoding.sum(0)
-
-
-def _samples(batch, programs):
-    """How many samples a program takes: a divisor of the batch that leaves enough programs."""
-    least = triton.cdiv(launch.PROGRAMS, 2 * programs)
-    most = max(1, batch // least)
-    return max(n for n in range(1, most + 1) if batch % n == 0)
 
 
 @triton.jit
