@@ -21,6 +21,7 @@ __all__ = [
     "draw_from",
     "initialize",
     "inputs_of",
+    "is_functional",
     "jax_state",
     "load_state",
     "made_by",

@@ -8,10 +8,10 @@ from keras import ops
 
 from keras_staa import _keras
 from keras_staa.insight import finding, watching
-from keras_staa.layers import STAA, GlobalContext
+from keras_staa.layers.staa import SPIKING, STAALIF, STAANeuron
 from keras_staa.ops.gradient import pullback
 
-WITH_ATTENTION = (*watching.AGGREGATORS, watching.STAALIF, watching.STAANeuron)
+WITH_ATTENTION = (*watching.AGGREGATORS, STAALIF, STAANeuron)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,14 +117,11 @@ def _joined(part, name, batches):
 
 def _parts(layer, x):
     """Return what an aggregator makes of a current, by its equations one after the other."""
-    staa = getattr(layer, "staa", layer)
-    whole, found = isinstance(staa, STAA), {}
-    x = ops.cast(x, "float32")
-    if whole and staa.position is not None:
-        found["position"] = ops.cast(staa.position.encoding(), "float32")
+    position, context, step = watching.parts_of(getattr(layer, "staa", layer))
+    x, found = ops.cast(x, "float32"), {}
+    if position is not None:
+        found["position"] = ops.cast(position.encoding(), "float32")
         x = x + found["position"]
-    context = staa.context if whole else staa if isinstance(staa, GlobalContext) else None
-    step = staa.step_attention if whole else None if context is staa else staa
     if context is not None:
         b, t, h, w, c = ops.shape(x)
         flat = ops.reshape(x, (-1, t, h * w, c))
@@ -193,7 +190,7 @@ class _Cam:
 
 
 def _is_map(layer):
-    if not isinstance(layer, watching.NEURONS):
+    if not isinstance(layer, SPIKING):
         return False
     outputs = layer.output
     return keras.backend.is_keras_tensor(outputs) and len(outputs.shape) == 5

@@ -5,7 +5,7 @@ import math
 import keras
 import numpy as np
 
-from keras_staa.layers import STAA, GlobalContext, StepAttention
+from keras_staa.insight import watching
 
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
@@ -81,9 +81,7 @@ def attention(layer, shape):
     Returns:
         Two integers: multiply-accumulates, and additions alone.
     """
-    whole = isinstance(layer, STAA)
-    context = layer.context if whole else layer if isinstance(layer, GlobalContext) else None
-    step = layer.step_attention if whole else layer if isinstance(layer, StepAttention) else None
+    position, context, step = watching.parts_of(layer)
     values, steps = math.prod(shape), shape[0]
     products = sums = 0
     if context is not None:
@@ -92,7 +90,7 @@ def attention(layer, shape):
     if step is not None:
         sums += values
         products += 2 * math.prod(step.squeeze.shape)
-    if whole and layer.position is not None:
+    if position is not None:
         sums += values
     if context is not None or step is not None:
         products += values

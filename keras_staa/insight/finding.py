@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_staa import _keras
+from keras_staa.layers.staa import spiking_layers
 from keras_staa.models.network import Network
 
 
@@ -27,6 +28,22 @@ def check_model(model):
         )
     if len(model.inputs) != 1:
         raise ValueError(f"`model` must have one input. Received: {len(model.inputs)} inputs")
+
+
+def check_spiking(model):
+    """Check the same, and that there are neurons of this library.
+
+    Args:
+        model: as in `check_model`.
+
+    Raises:
+        ValueError: if not.
+    """
+    check_model(model)
+    if not spiking_layers(model):
+        raise ValueError(
+            f"`model` must have neurons of this library, such as `LIF`. Received: {model.name!r}"
+        )
 
 
 def check_batch(batch, model):

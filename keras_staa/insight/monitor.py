@@ -5,8 +5,10 @@ import warnings
 import keras
 import numpy as np
 
-from keras_staa import _keras, checks
+from keras_staa import checks
 from keras_staa.insight import finding, watching
+from keras_staa.insight.results import MEANS, LayerReport, mean
+from keras_staa.layers.staa import SPIKING
 
 ADVICE = {
     "silent": (
@@ -67,52 +69,44 @@ class SpikeMonitor(keras.callbacks.Callback):
         self.rates, self._watched, self._times = {}, None, {}
 
     def on_train_begin(self, logs=None):
-        model = self.model
-        finding.check_model(model)
-        if not any(isinstance(layer, watching.NEURONS) for layer in _keras.all_layers(model)):
-            raise ValueError(f"The model must have neurons of this library: {model.name!r}")
+        finding.check_spiking(self.model)
         if not len(self.x):
             raise ValueError("`x` must have samples. Received: none")
-        finding.check_batch(self.x, model)
-        self._watched = watching.Watched(model, _look)
+        finding.check_batch(self.x, self.model)
+        self._watched = watching.Watched(self.model, _look)
 
     def on_epoch_end(self, epoch, logs=None):
-        counts, samples = {}, len(self.x)
-        for start in range(0, samples, self.batch_size):
-            found = self._watched.predict_on_batch(self.x[start : start + self.batch_size])
-            for name, part in found.items():
+        counts = {}
+        for batch in watching.batches_of(self.x, self.batch_size):
+            for name, part in self._watched.predict_on_batch(batch).items():
                 counts[name] = counts.get(name, 0) + np.asarray(part["counts"], "float64")
-        sums = {"firing_rate": 0.0, "silent": 0.0, "saturated": 0.0}
-        for name, count in counts.items():
-            fired = count.reshape(len(count), -1).sum(axis=0)
-            shares = {
-                "firing_rate": fired.mean() / (len(count) * samples),
-                "silent": (fired == 0).mean(),
-                "saturated": (fired == len(count) * samples).mean(),
-            }
-            self.rates.setdefault(name, []).append(float(shares["firing_rate"]))
-            for key, share in shares.items():
-                sums[key] += share * fired.size
-            self._warn(name, shares, epoch)
-        neurons = sum(count[0].size for count in counts.values())
+        layers = [
+            LayerReport(name, **watching.firing(count, len(self.x)))
+            for name, count in counts.items()
+        ]
+        for layer in layers:
+            self.rates.setdefault(layer.name, []).append(layer.firing_rate)
+            self._warn(layer, epoch)
         if logs is not None:
-            logs.update({key: float(total / neurons) for key, total in sums.items()})
+            logs.update({name: mean(layers, name) for name in MEANS})
 
-    def _warn(self, name, shares, epoch):
+    def _warn(self, layer, epoch):
         for kind, limit in self.limits.items():
-            key = name, kind
-            before = self._times.get(key, 0)
+            key, share = (layer.name, kind), getattr(layer, kind)
+            times = self._times.get(key, 0)
             # A layer that was warned of stays at two.
-            self._times[key] = max(before + 1 if shares[kind] >= limit else 0, 2 * (before > 1))
-            if before == 1 and shares[kind] >= limit:
+            if times == 2:
+                continue
+            self._times[key] = times + 1 if share >= limit else 0
+            if self._times[key] == 2:
                 warnings.warn(
-                    f"Layer {name!r} in epoch {epoch + 1}: {shares[kind]:.1%} {kind}; "
+                    f"Layer {layer.name!r} in epoch {epoch + 1}: {share:.1%} {kind}; "
                     f"{ADVICE[kind]}.",
                     stacklevel=2,
                 )
 
 
 def _look(layer):
-    if isinstance(layer, watching.NEURONS):
+    if isinstance(layer, SPIKING):
         return lambda x, y: watching.of_spikes(y)
     return None

@@ -10,6 +10,7 @@ from keras_staa import _keras, checks
 from keras_staa.insight import connections, energy, finding, watching
 from keras_staa.insight.energy import Costs
 from keras_staa.insight.results import LayerReport, Report
+from keras_staa.layers.staa import SPIKING
 
 
 def report(
@@ -63,7 +64,7 @@ def report(
 
     Source: energies from Horowitz, ISSCC 2014, as the paper's field uses them.
     """
-    _check(model)
+    finding.check_spiking(model)
     costs = Costs(
         checks.positive("energy_mac", energy_mac),
         checks.positive("energy_ac", energy_ac),
@@ -71,45 +72,20 @@ def report(
         checks.boolean("memory", memory),
     )
     batch_size = checks.positive_int("batch_size", batch_size)
-    shapes = {}
-    watched = watching.Watched(model, lambda layer: _look(layer, shapes))
+    watched = watching.Watched(model, _look)
     sums, samples = _run(watched, model, x, batch_size, verbose)
-    return _report(model, watched.called, shapes, sums, samples, costs)
+    return _report(model, watched.calls, sums, samples, costs)
 
 
-def _check(model):
-    finding.check_model(model)
-    if not any(isinstance(layer, watching.NEURONS) for layer in _keras.all_layers(model)):
-        raise ValueError(
-            f"`model` must have neurons of this library, such as `LIF`. Received: {model.name!r}"
-        )
-
-
-def _look(layer, shapes):
-    """Return what to look at in a call of a layer, and note its shapes."""
-    one = watching.inner(layer)
-    if connections.is_counted(one):
-        steps = watching.has_steps(layer)
-
-        def look(x, y):
-            shapes[layer.name] = watching.shape_of(x), watching.shape_of(y)
-            return watching.of_inputs(x, steps)
-
-    elif isinstance(layer, watching.NEURONS):
-
-        def look(x, y):
-            shapes[layer.name] = watching.shape_of(x), watching.shape_of(y)
-            return watching.of_spikes(y)
-
-    elif isinstance(layer, watching.AGGREGATORS):
-
-        def look(x, y):
-            shapes[layer.name] = watching.shape_of(x), watching.shape_of(y)
-            return {}
-
-    else:
-        return None
-    return look
+def _look(layer):
+    """Return what to look at in a call of a layer."""
+    if connections.is_counted(watching.inner(layer)):
+        return lambda x, y: watching.of_inputs(x, watching.has_steps(layer))
+    if isinstance(layer, SPIKING):
+        return lambda x, y: watching.of_spikes(y)
+    if isinstance(layer, watching.AGGREGATORS):
+        return lambda x, y: {}
+    return None
 
 
 def _run(watched, model, x, batch_size, verbose):
@@ -142,36 +118,43 @@ def _run(watched, model, x, batch_size, verbose):
     return totals, samples
 
 
-def _report(model, called, shapes, sums, samples, costs):
+def _report(model, calls, sums, samples, costs):
     frames = model.input_shape[1] if len(model.input_shape) == 5 else 1
-    stages, rows, steps = _stages(model), [], 1
-    for name, layer in called.items():
-        given, made = shapes[layer.name]
-        one, found = watching.inner(layer), sums[name]
-        row = {"name": name, "stage": stages.get(layer.name), "parameters": layer.count_params()}
-        if connections.is_counted(one):
-            row |= _weighted(one, given, made, found, samples, watching.has_steps(layer), frames)
+    stages, rows = _stages(model), []
+    for name, call in calls.items():
+        layer = call.layer
+        if connections.is_counted(watching.inner(layer)):
+            row = _weighted(call, sums[name], samples, frames)
         else:
-            staa = getattr(layer, "staa", layer)
-            staa = staa if isinstance(staa, watching.AGGREGATORS) else None
-            if isinstance(layer, watching.NEURONS):
-                row |= _firing(found["counts"], samples)
-                row["bytes"] = energy.bytes_of_neurons(math.prod(given), staa is not None)
-                steps = max(steps, row["steps"])
-            else:
-                row |= {"kind": "attention", "steps": given[0]}
-                row["bytes"] = energy.bytes_of_attention(math.prod(given))
-            if staa is not None:
-                row["macs"], row["additions"] = connections.attention(staa, given)
-        one = LayerReport(**row)
+            row = _neurons(call, sums[name], samples)
+        given = {"stage": stages.get(layer.name), "parameters": layer.count_params()}
+        one = LayerReport(name, **row, **given)
         spent, relu = costs.energy(one)
         rows.append(dataclasses.replace(one, energy=spent, relu_energy=relu))
-    skipped = _skipped(model, called)
+    steps = max((row.steps for row in rows if row.neurons), default=1)
+    skipped = _skipped(model, [call.layer for call in calls.values()])
     return Report(model.name, samples, steps, tuple(rows), costs, skipped)
 
 
-def _weighted(layer, given, made, found, samples, per_step, frames):
+def _neurons(call, found, samples):
+    """Return what neurons or an aggregator do, or both in one layer, for one sample."""
+    staa, values = getattr(call.layer, "staa", call.layer), math.prod(call.inputs)
+    aggregated = isinstance(staa, watching.AGGREGATORS)
+    if isinstance(call.layer, SPIKING):
+        row = watching.firing(found["counts"], samples)
+        row["bytes"] = energy.bytes_of_neurons(values, aggregated)
+    else:
+        row = {"kind": "attention", "steps": call.inputs[0]}
+        row["bytes"] = energy.bytes_of_attention(values)
+    if aggregated:
+        row["macs"], row["additions"] = connections.attention(staa, call.inputs)
+    return row
+
+
+def _weighted(call, found, samples, frames):
     """Return the operations of a convolution or Dense layer, for one sample."""
+    layer, given, made = watching.inner(call.layer), call.inputs, call.outputs
+    per_step = watching.has_steps(call.layer)
     steps = given[0] if per_step else 1
     size = given[1:-1] if per_step else given[:-1]
     reach = connections.fan_out(layer, size)
@@ -195,22 +178,6 @@ def _weighted(layer, given, made, found, samples, per_step, frames):
     return row
 
 
-def _firing(counts, samples):
-    """Return the firing rates of neurons from their counts, (T, ...)."""
-    steps = counts.shape[0]
-    neurons = math.prod(counts.shape[1:])
-    each = counts.reshape(steps, -1).sum(0)
-    return {
-        "kind": "neurons",
-        "steps": steps,
-        "neurons": neurons,
-        "firing_rate": float(counts.sum() / (counts.size * samples)),
-        "rates": tuple(float(r) for r in counts.reshape(steps, -1).mean(1) / samples),
-        "silent": float((each == 0).mean()),
-        "saturated": float((each == steps * samples).mean()),
-    }
-
-
 def _stages(model):
     """Return the stage of each layer of a network that has stages."""
     ends = {_keras.made_by(t).name: n for n, t in getattr(model, "stage_outputs", {}).items()}
@@ -225,7 +192,7 @@ def _stages(model):
 
 def _skipped(model, called):
     """Return the names of layers with a kernel whose operations are not counted."""
-    counted = {id(inner) for layer in called.values() for inner in _keras.all_layers(layer)}
+    counted = {id(inner) for layer in called for inner in _keras.all_layers(layer)}
     return tuple(
         layer.name
         for layer in _keras.all_layers(model)

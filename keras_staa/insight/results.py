@@ -6,8 +6,10 @@ import json
 
 from keras_staa.insight.energy import Costs
 
-COUNTS = ("parameters", "neurons", "sops", "macs", "additions", "relu_macs", "bytes", "relu_bytes")
-SUMS = (*COUNTS, "energy", "relu_energy")
+SUMS = (
+    *("parameters", "neurons", "sops", "macs", "additions", "relu_macs"),
+    *("bytes", "relu_bytes", "energy", "relu_energy"),
+)
 MEANS = ("firing_rate", "silent", "saturated")
 
 
@@ -87,17 +89,17 @@ class Report:
     @property
     def firing_rate(self):
         """Spikes of a neuron in a time step, on average over all neurons."""
-        return _mean(self.layers, "firing_rate")
+        return mean(self.layers, "firing_rate")
 
     @property
     def silent(self):
         """Share of all neurons that never fired."""
-        return _mean(self.layers, "silent")
+        return mean(self.layers, "silent")
 
     @property
     def saturated(self):
         """Share of all neurons that fired in every step of every sample."""
-        return _mean(self.layers, "saturated")
+        return mean(self.layers, "saturated")
 
     @property
     def ratio(self):
@@ -142,19 +144,18 @@ class Report:
         return Group(tables.of_layers(self), tables.summary(self))
 
 
-def _mean(layers, name):
-    """Return the mean over all neurons, or None where there are none."""
+def mean(layers, name):
+    """Return the mean of an attribute over all neurons of layers, or None where there are none."""
     found = [layer for layer in layers if layer.neurons]
-    neurons = sum(layer.neurons for layer in found)
-    return sum(getattr(layer, name) * layer.neurons for layer in found) / neurons
+    if not found:
+        return None
+    total = sum(getattr(layer, name) * layer.neurons for layer in found)
+    return total / sum(layer.neurons for layer in found)
 
 
 def _together(name, layers):
     """Return the report of several layers as that of one."""
-    spiking = [layer for layer in layers if layer.neurons]
-    means = {}
-    if spiking:
-        means = {key: _mean(layers, key) for key in MEANS}
+    means = {key: mean(layers, key) for key in MEANS}
     sums = {key: sum(getattr(layer, key) for layer in layers) for key in SUMS}
     steps = max(layer.steps for layer in layers)
     return LayerReport(name, "stage", name, steps=steps, **sums, **means)

@@ -3,6 +3,8 @@
 from rich import box
 from rich.table import Table
 
+from keras_staa.insight.results import MEANS
+
 
 def of_layers(report):
     """Return the table of the layers, the stages and the sum."""
@@ -40,10 +42,7 @@ def _cells(row):
         row.name,
         getattr(row, "input", None) or "",
         str(row.neurons) if spiking else "",
-        *(
-            f"{getattr(row, n):.2%}" if spiking else ""
-            for n in ("firing_rate", "silent", "saturated")
-        ),
+        *(f"{getattr(row, name):.2%}" if spiking else "" for name in MEANS),
         _millions(row.sops + row.additions),
         _millions(row.macs),
         f"{row.energy:.6f}" if row.energy else "",

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_staa import checks
 from keras_staa.insight import finding, watching
+from keras_staa.layers.staa import SPIKING
 from keras_staa.ops import enriched, saturated
 
 
@@ -60,7 +61,7 @@ def trace(model, x, layer, neurons=8):
     (2, 4, 2)
     """
     finding.check_model(model)
-    every = finding.layers_of_kind(model, watching.NEURONS)
+    every = finding.layers_of_kind(model, SPIKING)
     chosen = finding.named("layer", layer, every, "a layer of neurons")
     x = np.asarray(x)
     finding.check_batch(x, model)
@@ -69,10 +70,11 @@ def trace(model, x, layer, neurons=8):
     )
     inputs = ops.convert_to_tensor(watched.predict_on_batch(x)[layer]["inputs"])
     places = _places(neurons, tuple(inputs.shape[2:]))
-    current, potential, spikes = _run(chosen, inputs)
-    index = tuple(np.array(places).T)
-    found = (values[(slice(None), slice(None), *index)] for values in (current, potential, spikes))
-    neuron = chosen._neuron() if hasattr(chosen, "_neuron") else chosen
+    neuron = chosen
+    if hasattr(chosen, "staa"):
+        neuron, inputs = chosen._neuron(), enriched(*chosen.staa.gates(inputs))
+    index = slice(None), slice(None), *np.array(places).T
+    found = (values[index] for values in _run(neuron, saturated(inputs)))
     return Trace(layer, places, *found, neuron.threshold)
 
 
@@ -95,12 +97,8 @@ def _places(neurons, shape):
     return places
 
 
-def _run(layer, inputs):
+def _run(neuron, drive):
     """Return current, potential and spikes, (B, T, ...), by the neuron's equations."""
-    neuron = layer
-    if hasattr(layer, "_neuron"):
-        neuron, inputs = layer._neuron(), enriched(*layer.staa.gates(inputs))
-    drive = saturated(inputs)
     shape = tuple(drive.shape)
     state, seen, fire = neuron.initial_state((shape[0], *shape[2:])), [], neuron.fire
 
@@ -108,16 +106,16 @@ def _run(layer, inputs):
         seen.append(u)
         return fire(u)
 
-    spikes = []
+    spikes, current = [], [drive[:, t] for t in range(shape[1])]
     neuron.fire = recorded
     try:
-        for t in range(shape[1]):
-            s, state = neuron.step(state, drive[:, t])
+        for x in current:
+            s, state = neuron.step(state, x)
             spikes.append(s)
     finally:
         del neuron.fire
     potential = [u + neuron.threshold for u in seen]
     return tuple(
         np.stack([ops.convert_to_numpy(ops.stop_gradient(v)) for v in values], axis=1)
-        for values in ([drive[:, t] for t in range(shape[1])], potential, spikes)
+        for values in (current, potential, spikes)
     )

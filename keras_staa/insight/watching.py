@@ -1,17 +1,30 @@
 """Run a network and add up what goes through its layers."""
 
+import dataclasses
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_staa import _keras
 from keras_staa.layers import STAA, GlobalContext, PerStep, StepAttention
-from keras_staa.layers.neuron import Neuron
-from keras_staa.layers.staa import STAALIF, STAANeuron
 from keras_staa.layers.steps import unwrapped
 
-NEURONS = (Neuron, STAALIF, STAANeuron)
 AGGREGATORS = (STAA, GlobalContext, StepAttention)
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """A call of a layer.
+
+    Attributes:
+        layer: the layer.
+        inputs, outputs: shapes of a sample.
+    """
+
+    layer: keras.layers.Layer
+    inputs: tuple
+    outputs: tuple
 
 
 class Watched(keras.Model):
@@ -23,17 +36,17 @@ class Watched(keras.Model):
             and returns a dictionary of tensors.
 
     For a batch it returns a dictionary from names, those of layers and `/2` and so on for further
-    calls of the same layer, to these dictionaries.
+    calls of the same layer, to these dictionaries. `calls` then has the `Call` of each name.
     """
 
     def __init__(self, model, kinds):
         super().__init__(name="watched")
         self.model, self.kinds = model, kinds
-        self.called = {}
+        self.calls = {}
         self.built = True
 
     def call(self, inputs, training=None):
-        found, self.called = {}, {}
+        found, self.calls = {}, {}
 
         def watch(layer, x, y):
             look = self.kinds(layer)
@@ -43,7 +56,7 @@ class Watched(keras.Model):
             while name in found:
                 times += 1
                 name = f"{layer.name}/{times}"
-            self.called[name] = layer
+            self.calls[name] = Call(layer, tuple(ops.shape(x)[1:]), tuple(ops.shape(y)[1:]))
             found[name] = look(x, y)
 
         _keras.run_watched(self.model, inputs, watch)
@@ -79,9 +92,36 @@ def of_spikes(y):
     return {"counts": ops.sum(ops.cast(y, "float32"), axis=0)}
 
 
-def shape_of(x):
-    """Return the sizes of a sample."""
-    return tuple(ops.shape(x)[1:])
+def firing(counts, samples):
+    """Return firing rates from the counts of all batches.
+
+    Args:
+        counts: array (T, ...), `counts` of `of_spikes`, summed.
+        samples: number of samples.
+
+    Returns:
+        A dictionary of attributes of a `LayerReport`.
+    """
+    steps = counts.shape[0]
+    counts = counts.reshape(steps, -1)
+    each = counts.sum(axis=0)
+    return {
+        "kind": "neurons",
+        "steps": steps,
+        "neurons": each.size,
+        "firing_rate": float(counts.sum() / (counts.size * samples)),
+        "rates": tuple(float(rate) for rate in counts.mean(axis=1) / samples),
+        "silent": float((each == 0).mean()),
+        "saturated": float((each == steps * samples).mean()),
+    }
+
+
+def parts_of(layer):
+    """Return position encoding, global context and step attention of an aggregator, or None."""
+    if isinstance(layer, STAA):
+        return layer.position, layer.context, layer.step_attention
+    alone = isinstance(layer, GlobalContext)
+    return None, layer if alone else None, None if alone else layer
 
 
 def has_steps(layer):

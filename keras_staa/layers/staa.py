@@ -280,6 +280,10 @@ class STAALIF(_BehindAnAggregator):
         return {**parts, **super().get_config()}
 
 
+# Layers whose outputs are spikes.
+SPIKING = (Neuron, _BehindAnAggregator)
+
+
 def spiking_layers(model):
     """Return the layers of a model or layer that give spikes, each once.
 
@@ -288,5 +292,4 @@ def spiking_layers(model):
     """
     every = _keras.all_layers(model) if isinstance(model, keras.layers.Layer) else []
     inner = {id(layer._neuron()) for layer in every if isinstance(layer, _BehindAnAggregator)}
-    kinds = Neuron, _BehindAnAggregator
-    return [layer for layer in every if isinstance(layer, kinds) and id(layer) not in inner]
+    return [layer for layer in every if isinstance(layer, SPIKING) and id(layer) not in inner]

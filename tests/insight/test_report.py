@@ -248,6 +248,18 @@ def test_models_inside_of_models(images, found, network):
     assert network.get_layer("stem_neuron").output.shape == (None, 3, 12, 12, 4)
 
 
+def test_a_layer_that_is_called_twice_on_other_sizes():
+    x = keras.Input((4, 6, 6, 1))
+    conv, neuron = PerStep(Conv2D(1, 3, name="conv"), name="conv"), LIF(decay=0.0)
+    once = conv(neuron(x))
+    model = keras.Model(x, MeanOverSteps()(conv(LIF(decay=0.0)(once))))
+    model.get_layer("conv").layer.set_weights([np.ones((3, 3, 1, 1)), np.zeros(1)])
+    found = insight.report(model, np.ones((1, 4, 6, 6, 1), "float32"), verbose=0)
+    weights = {row.name: row.sops for row in found.layers if row.kind == "weights"}
+    # Everything fires: 9 products for each of 16 outputs, then for each of 4.
+    assert weights == {"conv": 4 * 9 * 16, "conv/2": 4 * 9 * 4}
+
+
 def test_what_is_not_counted_is_named():
     model = keras.Sequential(
         [
