@@ -7,13 +7,11 @@
 images. SpikingJelly's `SynOpCounter` counts while its network runs, one time step after the other.
 """
 
-import argparse
-
 import numpy as np
 import torch
 from spikingjelly.activation_based import functional
 from spikingjelly.activation_based.op_counter import DispatchCounterMode, SynOpCounter
-from spikingjelly_weights import theirs, twin
+from spikingjelly_weights import setting, twin
 
 from keras_staa import insight
 
@@ -30,17 +28,12 @@ def counted(network, x, steps):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=64, help="height and width of the images")
-    parser.add_argument("--images", type=int, default=20)
-    args = parser.parse_args()
-    network = theirs(0)
-    x = np.random.default_rng(0).random((args.images, args.size, args.size, 3)).astype("float32")
+    network, x = setting(__doc__)
     print("| T | SpikingJelly | keras-staa | difference |")
     print("|---|---|---|---|")
     for steps in (1, 4):
         expected = counted(network, x, steps)
-        model = twin(network, steps, args.size)
+        model = twin(network, steps, x.shape[1])
         found = insight.report(model, x, verbose=0)
         own = round(found.sops * len(x))
         print(f"| {steps} | {expected} | {own} | {expected - own} |")

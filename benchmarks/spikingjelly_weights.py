@@ -76,25 +76,30 @@ def twin(network, steps, size):
     return model
 
 
-def run_ours(network, x, steps, size):
-    model = twin(network, steps, size)
+def run_ours(network, x, steps):
+    model = twin(network, steps, x.shape[1])
     neurons = [layer.output for layer in model.layers if isinstance(layer, keras_staa.layers.LIF)]
     logits, *spikes = keras.Model(model.inputs, [model.output, *neurons]).predict(x, verbose=0)
     return logits, spikes
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def setting(description):
+    """Return their network, and the images that the command line asks for."""
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--size", type=int, default=64, help="height and width of the images")
     parser.add_argument("--images", type=int, default=20)
     args = parser.parse_args()
-    network = theirs(0)
-    x = np.random.default_rng(0).random((args.images, args.size, args.size, 3)).astype("float32")
+    x = np.random.default_rng(0).random((args.images, args.size, args.size, 3))
+    return theirs(0), x.astype("float32")
+
+
+def main():
+    network, x = setting(__doc__)
     print("| T | largest logit | largest difference | spikes that differ | equal classes |")
     print("|---|---|---|---|---|")
     for steps in (1, 4):
         expected, spikes = run_theirs(network, x, steps)
-        found, own = run_ours(network, x, steps, args.size)
+        found, own = run_ours(network, x, steps)
         other = sum(np.sum(a != b) for a, b in zip(spikes, own, strict=True))
         share = other / sum(s.size for s in spikes)
         same = int(np.sum(expected.argmax(1) == found.argmax(1)))

@@ -95,8 +95,7 @@ def attention_maps(model, images, layers=None, classes=None, batch_size=32):
         return None
 
     watched = watching.Watched(model, look)
-    starts = range(0, len(images), batch_size)
-    batches = [watched.predict_on_batch(images[i : i + batch_size]) for i in starts]
+    batches = [watched.predict_on_batch(x) for x in watching.batches_of(images, batch_size)]
     found = {
         name: LayerAttention(**{part: _joined(part, name, batches) for part in batches[0][name]})
         for name in wanted
@@ -106,7 +105,8 @@ def attention_maps(model, images, layers=None, classes=None, batch_size=32):
         return AttentionMaps(found, outputs)
     scores = outputs.reshape(len(images), -1, outputs.shape[-1]).mean(axis=1)
     classes = _classes(classes, scores)
-    maps = [cam(images[i : i + batch_size], classes[i : i + batch_size]) for i in starts]
+    pairs = (watching.batches_of(values, batch_size) for values in (images, classes))
+    maps = [cam(*pair) for pair in zip(*pairs, strict=True)]
     return AttentionMaps(found, outputs, np.concatenate(maps), classes)
 
 

@@ -85,3 +85,28 @@ def steps_axis(panel, steps):
     every = max(1, -(-steps // 16))
     ticks = np.arange(0, steps, every)
     panel.set_xticks(ticks, ticks + 1)
+
+
+def by_step(panel, values, names, label, text, lowest=None):
+    """Draw a value for each layer and time step, with its color bar.
+
+    Args:
+        panel: `matplotlib.axes.Axes`.
+        values: array (layers, T), NaN where a layer has no such step.
+        names: list of strings, the layers.
+        label: string, of the color bar.
+        text: string, the format of the numbers, which up to 16 steps are written.
+        lowest: float, at which the colors begin, or None for the smallest value.
+    """
+    lowest = np.nanmin(values) if lowest is None else lowest
+    image = panel.imshow(values, cmap=MAP, aspect="auto", vmin=lowest)
+    panel.set_yticks(range(len(names)), names, fontsize=8)
+    steps_axis(panel, values.shape[1])
+    if values.shape[1] <= 16:
+        middle = (lowest + np.nanmax(values)) / 2
+        for (row, step), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                place = {"ha": "center", "va": "center", "fontsize": 8}
+                color = "white" if value < middle else "black"
+                panel.text(step, row, text.format(value), color=color, **place)
+    panel.figure.colorbar(image, ax=panel, label=label)

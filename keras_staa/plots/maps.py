@@ -79,15 +79,7 @@ def step_gates(maps, ax=None, path=None):
     values = np.stack([gate.mean(axis=0) for gate in gates.values()])
     steps = values.shape[1]
     figure, panel = figures.axes(ax, 3.5 + 0.5 * steps, 1.2 + 0.3 * len(gates))
-    image = panel.imshow(values, cmap=figures.MAP, aspect="auto")
-    panel.set_yticks(range(len(gates)), list(gates), fontsize=8)
-    figures.steps_axis(panel, steps)
-    if steps <= 16:
-        middle = (values.min() + values.max()) / 2
-        for (row, step), value in np.ndenumerate(values):
-            color = "white" if value < middle else "black"
-            panel.text(step, row, f"{value:.2f}", color=color, ha="center", va="center", fontsize=8)
-    figure.colorbar(image, ax=panel, label="step gate; 1 changes nothing")
+    figures.by_step(panel, values, list(gates), "step gate; 1 changes nothing", "{:.2f}")
     return figures.done(figure, path)
 
 

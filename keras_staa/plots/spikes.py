@@ -76,16 +76,7 @@ def firing_rates(report, ax=None, path=None):
     for row, layer in zip(values, layers, strict=True):
         row[: layer.steps] = layer.rates
     figure, panel = figures.axes(ax, 3.5 + 0.5 * steps, 1.2 + 0.3 * len(layers))
-    image = panel.imshow(100 * values, cmap=figures.MAP, aspect="auto", vmin=0)
-    panel.set_yticks(range(len(layers)), [layer.name for layer in layers], fontsize=8)
-    figures.steps_axis(panel, steps)
-    if steps <= 16:
-        middle = np.nanmax(values) / 2
-        for (row, step), value in np.ndenumerate(values):
-            if np.isfinite(value):
-                color = "white" if value < middle else "black"
-                text = f"{100 * value:.0f}"
-                panel.text(step, row, text, color=color, ha="center", va="center", fontsize=8)
-    figure.colorbar(image, ax=panel, label="firing rate, %")
+    names = [layer.name for layer in layers]
+    figures.by_step(panel, 100 * values, names, "firing rate, %", "{:.0f}", lowest=0)
     panel.set_title(report.name, fontsize=10)
     return figures.done(figure, path)

@@ -7,23 +7,12 @@ from keras import layers
 
 import keras_staa
 from keras_staa import insight
-from keras_staa.layers import ALIF, LIF, STAA, STAALIF, GlobalContext, MeanOverSteps, StepAttention
-from tests.layers.support import randomise
+from keras_staa.layers import ALIF, LIF, STAA, GlobalContext, MeanOverSteps, StepAttention
 
 
 @pytest.fixture(scope="module")
 def images():
     return np.random.default_rng(0).random((5, 12, 12, 3)).astype("float32")
-
-
-@pytest.fixture(scope="module")
-def network():
-    keras.utils.set_random_seed(0)
-    model = keras_staa.STAAResNet18(width=4, steps=3, input_shape=(12, 12, 3), classes=5)
-    for layer in keras_staa.layers.flatten_layers(model):
-        if isinstance(layer, STAALIF):
-            randomise(layer)
-    return model
 
 
 @pytest.fixture(scope="module")

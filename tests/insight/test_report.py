@@ -11,8 +11,7 @@ from keras import layers
 import keras_staa
 from keras_staa import insight
 from keras_staa.insight import connections
-from keras_staa.layers import LIF, STAALIF, Conv2D, MeanOverSteps, PerStep, RepeatSteps
-from tests.layers.support import randomise
+from keras_staa.layers import LIF, Conv2D, MeanOverSteps, PerStep, RepeatSteps
 
 
 def brute_force(x, layer):
@@ -50,15 +49,6 @@ def inputs_of(model, names, x):
 @pytest.fixture(scope="module")
 def images():
     return np.random.default_rng(0).random((6, 12, 12, 3)).astype("float32")
-
-
-@pytest.fixture(scope="module")
-def network():
-    model = keras_staa.STAAResNet18(width=4, steps=3, input_shape=(12, 12, 3), classes=5)
-    for layer in keras_staa.layers.flatten_layers(model):
-        if isinstance(layer, STAALIF):
-            randomise(layer)
-    return model
 
 
 @pytest.fixture(scope="module")
