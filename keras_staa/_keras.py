@@ -5,6 +5,7 @@ and finds private names that are used elsewhere.
 """
 
 import contextlib
+import functools
 
 import keras
 from keras.src.backend.common import global_state
@@ -26,6 +27,7 @@ __all__ = [
     "load_state",
     "made_by",
     "run_watched",
+    "run_with",
     "save_state",
     "seed_of",
     "trainable_even_if_frozen",
@@ -160,17 +162,32 @@ def run_watched(model, inputs, watch):
     Returns:
         The outputs of the model.
     """
+
+    def call(layer, *args, **kwargs):
+        if is_functional(layer):
+            return run_watched(layer, args[0], watch)
+        outputs = layer(*args, **kwargs)
+        watch(layer, args[0] if args else None, outputs)
+        return outputs
+
+    return run_with(model, inputs, call)
+
+
+def run_with(model, inputs, call):
+    """Run a functional or sequential model with other calls in the place of those of its layers.
+
+    Args:
+        model: a built `keras.Sequential`, or a functional `keras.Model`.
+        inputs: tensors, as the model takes them, but for the sizes.
+        call: function `(layer, *args, **kwargs)` that returns the outputs of a layer or operation.
+
+    Returns:
+        The outputs of the model.
+    """
     graph = model._functional if isinstance(model, keras.Sequential) else model
 
     def operation(layer):
-        def call(*args, **kwargs):
-            if is_functional(layer):
-                return run_watched(layer, args[0], watch)
-            outputs = layer(*args, **kwargs)
-            watch(layer, args[0] if args else None, outputs)
-            return outputs
-
-        return call
+        return functools.partial(call, layer)
 
     outputs = Function._run_through_graph(graph, graph._standardize_inputs(inputs), operation)
     single = isinstance(outputs, list | tuple) and len(outputs) == 1

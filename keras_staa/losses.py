@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_staa import checks
-from keras_staa.layers.staa import spiking_layers
+from keras_staa.layers.staa_neurons import spiking_layers
 
 
 @keras.saving.register_keras_serializable("keras_staa")

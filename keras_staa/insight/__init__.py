@@ -3,6 +3,7 @@
 from keras_staa.insight.attention import AttentionMaps, LayerAttention, attention_maps
 from keras_staa.insight.reporting import report
 from keras_staa.insight.results import LayerReport, Report
+from keras_staa.insight.stepwise import StepAccuracy, accuracy_by_step
 from keras_staa.insight.tracing import Trace, trace
 
 __all__ = [
@@ -10,7 +11,9 @@ __all__ = [
     "LayerAttention",
     "LayerReport",
     "Report",
+    "StepAccuracy",
     "Trace",
+    "accuracy_by_step",
     "attention_maps",
     "report",
     "trace",

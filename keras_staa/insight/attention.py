@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_staa import _keras
 from keras_staa.insight import finding, watching
-from keras_staa.layers.staa import SPIKING, STAALIF, STAANeuron
+from keras_staa.layers.staa_neurons import SPIKING, STAALIF, STAANeuron
 from keras_staa.ops.gradient import pullback
 
 WITH_ATTENTION = (*watching.AGGREGATORS, STAALIF, STAANeuron)

@@ -26,11 +26,16 @@ class Costs:
 
     def energy(self, row):
         """Return the energy of a `LayerReport`, and that of the ReLU network, in millijoules."""
-        spiking = row.macs * self.mac + (row.sops + row.additions) * self.ac
-        relu = row.relu_macs * self.mac
+        spiking = row.macs * self.mac * PICO + self.additions(row.sops + row.additions)
+        relu = row.relu_macs * self.mac * PICO
         if self.memory:
-            spiking, relu = spiking + row.bytes * self.byte, relu + row.relu_bytes * self.byte
-        return spiking * PICO, relu * PICO
+            spiking += row.bytes * self.byte * PICO
+            relu += row.relu_bytes * self.byte * PICO
+        return spiking, relu
+
+    def additions(self, count):
+        """Return the energy of additions, in millijoules."""
+        return count * self.ac * PICO
 
 
 def bytes_of_weights(parameters, inputs, outputs, steps, relu_steps, binary):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_staa import _keras
-from keras_staa.layers.staa import spiking_layers
+from keras_staa.layers.staa_neurons import spiking_layers
 from keras_staa.models.network import Network
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from keras_staa import checks
 from keras_staa.insight import finding, watching
 from keras_staa.insight.results import MEANS, LayerReport, mean
-from keras_staa.layers.staa import SPIKING
+from keras_staa.layers.staa_neurons import SPIKING
 
 ADVICE = {
     "silent": (

@@ -10,7 +10,7 @@ from keras_staa import _keras, checks
 from keras_staa.insight import connections, energy, finding, watching
 from keras_staa.insight.energy import Costs
 from keras_staa.insight.results import LayerReport, Report
-from keras_staa.layers.staa import SPIKING
+from keras_staa.layers.staa_neurons import SPIKING
 
 
 def report(
@@ -172,7 +172,8 @@ def _weighted(call, found, samples, frames):
         binary,
     )
     if binary:
-        row["sops"] = float((found["sums"] * reach).sum() / samples)
+        each = (found["sums"] * reach).reshape(len(found["sums"]), -1).sum(axis=1)
+        row["sops"], row["sops_by_step"] = float(each.sum() / samples), tuple(each / samples)
     else:
         row["macs"] = dense * steps
     return row

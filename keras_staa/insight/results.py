@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import itertools
 import json
 
 from keras_staa.insight.energy import Costs
@@ -30,6 +31,7 @@ class LayerReport:
         silent: share of the neurons that never fired.
         saturated: share of the neurons that fired in every step of every sample.
         sops: synaptic operations, additions for spikes.
+        sops_by_step: the same of each time step, a tuple, or empty where there are none.
         macs: multiplications and additions.
         additions: further additions, of an aggregator.
         relu_macs: multiplications and additions of the ReLU network.
@@ -49,6 +51,7 @@ class LayerReport:
     silent: float | None = None
     saturated: float | None = None
     sops: float = 0.0
+    sops_by_step: tuple = ()
     macs: float = 0.0
     additions: float = 0.0
     relu_macs: float = 0.0
@@ -105,6 +108,19 @@ class Report:
     def ratio(self):
         """The energy over that of the ReLU network."""
         return self.energy / self.relu_energy
+
+    @property
+    def energy_by_step(self):
+        """Millijoules up to each time step, a tuple. Layers without time steps are in all of it."""
+        once = sum(layer.energy for layer in self.layers if layer.steps != self.steps)
+        spent = [once] + [0.0] * (self.steps - 1)
+        for layer in self.layers:
+            if layer.steps != self.steps:
+                continue
+            by_spikes = [self.costs.additions(n) for n in layer.sops_by_step] or [0.0] * self.steps
+            rest = (layer.energy - sum(by_spikes)) / self.steps
+            spent = [a + b + rest for a, b in zip(spent, by_spikes, strict=True)]
+        return tuple(itertools.accumulate(spent))
 
     def stages(self):
         """Return a `LayerReport` for each stage, in order, or an empty list without stages."""

@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_staa import checks
 from keras_staa.insight import finding, watching
-from keras_staa.layers.staa import SPIKING
+from keras_staa.layers.staa_neurons import SPIKING
 from keras_staa.ops import enriched, saturated
 
 

@@ -142,15 +142,28 @@ def batches_of(x, batch_size):
             what else `fit` wants.
         batch_size: positive integer, for arrays.
     """
-    batches = x
-    if isinstance(x, keras.utils.PyDataset):
-        batches = (x[i] for i in range(len(x)))
-    elif hasattr(x, "shape") and hasattr(x, "dtype"):
+    batches = _iterable(x)
+    if hasattr(x, "shape") and hasattr(x, "dtype"):
         batches = (x[i : i + batch_size] for i in range(0, x.shape[0], batch_size))
     for batch in batches:
-        batch = batch[0] if isinstance(batch, tuple | list) else batch
-        # `tf.data` gives TensorFlow's tensors on every backend.
-        yield ops.convert_to_numpy(batch) if ops.is_tensor(batch) else np.asarray(batch)
+        yield _array(batch[0] if isinstance(batch, tuple | list) else batch)
+
+
+def batches_with_labels(x):
+    """Yield pairs of arrays, inputs and labels, from an iterable of batches as `fit` takes it."""
+    for batch in _iterable(x):
+        if not isinstance(batch, tuple | list) or len(batch) < 2:
+            raise ValueError("`x` must give batches (inputs, labels). Received: one without labels")
+        yield _array(batch[0]), _array(batch[1])
+
+
+def _iterable(x):
+    return (x[i] for i in range(len(x))) if isinstance(x, keras.utils.PyDataset) else x
+
+
+def _array(batch):
+    # `tf.data` gives TensorFlow's tensors on every backend.
+    return ops.convert_to_numpy(batch) if ops.is_tensor(batch) else np.asarray(batch)
 
 
 def count_batches(x, batch_size):

@@ -10,7 +10,8 @@ from keras_staa.layers.native import BatchNormalization, Conv2D
 from keras_staa.layers.neuron import Neuron
 from keras_staa.layers.plif import PLIF
 from keras_staa.layers.position_encoding import PositionEncoding
-from keras_staa.layers.staa import STAA, STAALIF, STAANeuron
+from keras_staa.layers.staa import STAA
+from keras_staa.layers.staa_neurons import STAALIF, STAANeuron
 from keras_staa.layers.step_attention import StepAttention
 from keras_staa.layers.steps import MeanOverSteps, PerStep, RepeatSteps, flatten_layers
 

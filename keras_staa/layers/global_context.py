@@ -76,6 +76,14 @@ class GlobalContext(keras.layers.Layer):
         z = ops.relu(z * self.gamma + self.beta)
         return 2.0 * ops.sigmoid(ops.matmul(z, self.excite) + self.excite_bias)
 
+    def initial_state(self, shape):
+        """Return what the layer remembers of a stream: nothing."""
+        return ()
+
+    def stream(self, inputs, state, clock):
+        """One time step of streams: see `keras_staa.streaming`."""
+        return self.call(inputs[None])[0], state
+
     def compute_output_shape(self, input_shape):
         return input_shape
 

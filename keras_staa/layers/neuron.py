@@ -109,6 +109,11 @@ class Neuron(keras.layers.Layer):
         """
         raise NotImplementedError(f"`{type(self).__name__}` must have a method `step`.")
 
+    def stream(self, inputs, state, clock):
+        """One time step of streams: see `keras_staa.streaming`."""
+        spikes, state = self.step(state, saturated(inputs))
+        return ops.cast(spikes, inputs.dtype), state
+
     def fire(self, u):
         """Spikes where u, the potential minus the threshold, is 0 or more; dS/du by surrogate."""
         return spike(u, self.surrogate)

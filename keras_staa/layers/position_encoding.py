@@ -35,6 +35,9 @@ class PositionEncoding(keras.layers.Layer):
     Source: the paper's position encoding; the axial shape is inferred.
     """
 
+    # A stream ends after the time steps that the layer was built with.
+    bounds_steps = True
+
     def __init__(self, kind="axial", **kwargs):
         super().__init__(**kwargs)
         self.kind = checks.choice("kind", kind, KINDS)
@@ -72,6 +75,29 @@ class PositionEncoding(keras.layers.Layer):
         if self.table is None:
             self.table = _sinusoidal(*self.grid)
         return ops.convert_to_tensor(self.table, dtype=self.compute_dtype)
+
+    def initial_state(self, shape):
+        """Return what the layer remembers of a stream: nothing."""
+        return ()
+
+    def at(self, clock):
+        """Return the embedding of each stream's time step.
+
+        Args:
+            clock: int32 tensor (B,), the number of the step, from 0.
+
+        Returns:
+            Tensor (B, H, W, C).
+        """
+        if self.kind != "axial":
+            return ops.take(self.encoding(), clock, axis=0)
+        # As Keras casts weights where it calls a layer.
+        steps, rows, columns = (ops.cast(axis, self.compute_dtype) for axis in self.axes)
+        return axial_encoding(ops.take(steps, clock, axis=0), rows, columns)
+
+    def stream(self, inputs, state, clock):
+        """One time step of streams: see `keras_staa.streaming`."""
+        return inputs + ops.cast(self.at(clock), inputs.dtype), state
 
     def compute_output_shape(self, input_shape):
         return input_shape

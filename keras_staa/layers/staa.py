@@ -1,12 +1,10 @@
-"""The spatial-temporal attention aggregator, alone and with its neuron."""
+"""The spatial-temporal attention aggregator."""
 
 import keras
 from keras import ops
 
-from keras_staa import _keras, checks, serialized
+from keras_staa import checks
 from keras_staa.layers.global_context import GlobalContext
-from keras_staa.layers.lif import LIF
-from keras_staa.layers.neuron import Neuron
 from keras_staa.layers.position_encoding import KINDS, PositionEncoding
 from keras_staa.layers.step_attention import StepAttention
 from keras_staa.ops import affine, enriched, summaries, with_sizes
@@ -132,6 +130,30 @@ class STAA(keras.layers.Layer):
     def call(self, inputs, training=False):
         return enriched(*self.gates(inputs, training))
 
+    def initial_state(self, shape):
+        """Return what step attention remembers of a stream: see `StepAttention.initial_state`."""
+        attention = self.step_attention
+        return () if attention is None else attention.initial_state(shape)
+
+    def stream(self, inputs, state, clock):
+        """One time step of streams: see `keras_staa.streaming`."""
+        encoding = gate = query = None
+        if self.position is not None:
+            encoding = ops.cast(self.position.at(clock), inputs.dtype)
+        if self.context is not None:
+            query = self.context.query()
+        # Each stream is at a time of its own: streams stand where time steps do.
+        inputs, encoding, context, mean = summaries(
+            inputs[None], query, encoding, self.step_attention is not None
+        )
+        if context is not None:
+            gate = self.context.gate(context)
+        if mean is not None:
+            step_gate, state = self.step_attention.next(mean[0], state, clock)
+            step_gate = step_gate[None, :, None]
+            gate = step_gate if gate is None else gate * step_gate
+        return enriched(inputs, gate, encoding)[0], state
+
     def get_config(self):
         return {
             **super().get_config(),
@@ -158,138 +180,3 @@ def _summaries(inputs, *arguments):
         line = (ops.stop_gradient(part) for part in parts[1:])
         inputs = affine.applied(affine.Affine(x, *line))
     return inputs, *found
-
-
-class _BehindAnAggregator(keras.layers.Layer):
-    """The aggregator `staa` and behind it the neuron that `_neuron` gives."""
-
-    def build(self, input_shape):
-        for part in (self.staa, self._neuron()):
-            part.trainable = part.trainable and self.trainable
-            part.build(input_shape)
-        self.input_spec = self.staa.input_spec
-
-    @classmethod
-    def from_config(cls, config):
-        return super().from_config(with_step_gate(config))
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def jit(self, enabled=True):
-        """Whether the layer is compiled by itself: see `keras_staa.jit_compile`."""
-        self.staa.jit(enabled)
-        self._neuron().jit(enabled)
-
-    def call(self, inputs, training=False):
-        neuron = self._neuron()
-        inputs = with_sizes(inputs, neuron.input_spec.axes)
-        spikes = neuron.gated(*self.staa.gates(inputs, training))
-        # The neuron may have a dtype of its own.
-        return ops.cast(spikes, inputs.dtype)
-
-
-@keras.saving.register_keras_serializable("keras_staa")
-class STAANeuron(_BehindAnAggregator):
-    """The aggregator and any neuron behind it: (B, T, H, W, C) currents -> spikes.
-
-    Args:
-        neuron: a layer of the kind of `keras_staa.layers.Neuron`, or its serialized form.
-        ratio, position, context, step_gate, bypass_rate, seed: as in `STAA`.
-
-    Raises:
-        ValueError: for an argument outside its range, or a neuron that is none.
-
-    Example:
-
-    >>> from keras_staa.layers import ALIF
-    >>> x = np.random.rand(2, 4, 8, 8, 16).astype("float32")
-    >>> STAANeuron(ALIF())(x).shape == (2, 4, 8, 8, 16)
-    True
-    """
-
-    def __init__(
-        self,
-        neuron,
-        ratio=4,
-        position="axial",
-        context=True,
-        step_gate=True,
-        bypass_rate=0.1,
-        seed=None,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        policy = {"dtype": self.dtype_policy}
-        self.staa = STAA(ratio, position, context, step_gate, bypass_rate, seed, **policy)
-        self.neuron = serialized.make("neuron", neuron, registered=True)
-        if not isinstance(self.neuron, Neuron):
-            raise ValueError(
-                "`neuron` must be an instance of `keras_staa.layers.Neuron`. "
-                f"Received: neuron={neuron!r}"
-            )
-
-    def _neuron(self):
-        return self.neuron
-
-    def get_config(self):
-        neuron = keras.saving.serialize_keras_object(self.neuron)
-        return {**self.staa.get_config(), **super().get_config(), "neuron": neuron}
-
-
-@keras.saving.register_keras_serializable("keras_staa")
-class STAALIF(_BehindAnAggregator):
-    """The aggregator and the neuron `LIF` behind it: (B, T, H, W, C) currents -> spikes.
-
-    The arguments are those of `STAA` and of `LIF`; M and N are learned unless `learn=False`.
-
-    Example:
-
-    >>> x = np.random.rand(2, 4, 8, 8, 16).astype("float32")
-    >>> [float(s) for s in np.unique(keras.ops.convert_to_numpy(STAALIF()(x)))]
-    [0.0, 1.0]
-    """
-
-    def __init__(
-        self,
-        ratio=4,
-        position="axial",
-        context=True,
-        step_gate=True,
-        bypass_rate=0.1,
-        seed=None,
-        decay=0.25,
-        gain=1.0,
-        learn=True,
-        threshold=1.0,
-        reset="hard",
-        detach_reset=True,
-        surrogate="rectangular",
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        policy = {"dtype": self.dtype_policy}
-        self.staa = STAA(ratio, position, context, step_gate, bypass_rate, seed, **policy)
-        self.lif = LIF(decay, gain, learn, threshold, reset, detach_reset, surrogate, **policy)
-
-    def _neuron(self):
-        return self.lif
-
-    def get_config(self):
-        parts = {**self.staa.get_config(), **self.lif.get_config()}
-        return {**parts, **super().get_config()}
-
-
-# Layers whose outputs are spikes.
-SPIKING = (Neuron, _BehindAnAggregator)
-
-
-def spiking_layers(model):
-    """Return the layers of a model or layer that give spikes, each once.
-
-    Args:
-        model: a `keras.Model` or a layer. Layers inside of layers are found.
-    """
-    every = _keras.all_layers(model) if isinstance(model, keras.layers.Layer) else []
-    inner = {id(layer._neuron()) for layer in every if isinstance(layer, _BehindAnAggregator)}
-    return [layer for layer in every if isinstance(layer, SPIKING) and id(layer) not in inner]

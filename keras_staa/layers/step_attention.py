@@ -36,6 +36,9 @@ class StepAttention(keras.layers.Layer):
     Source: the paper's step attention; the shapes are inferred, the causal form is this library's.
     """
 
+    # A stream ends after the time steps that the layer was built with.
+    bounds_steps = True
+
     def __init__(self, causal=False, **kwargs):
         super().__init__(**kwargs)
         self.causal = checks.boolean("causal", causal)
@@ -77,6 +80,47 @@ class StepAttention(keras.layers.Layer):
         hidden = ops.relu(ops.matmul(mean, squeeze) + self.squeeze_bias)
         return 2.0 * ops.sigmoid(ops.matmul(hidden, excite) + self.excite_bias)
 
+    def initial_state(self, shape):
+        """Return what the layer remembers of streams before their first time step.
+
+        Args:
+            shape: of the current of one time step, (B, H, W, C).
+
+        Returns:
+            Float32 tensor (B, T), the means of the steps so far.
+
+        Raises:
+            ValueError: if the layer is not causal.
+        """
+        if not self.causal:
+            raise ValueError(
+                f"Layer {self.name!r} looks at later time steps. Make or load the network with "
+                "`causal=True`."
+            )
+        return ops.zeros((shape[0], self.squeeze.shape[0]), "float32")
+
+    def next(self, mean, state, clock):
+        """Return the gate of each stream's time step, and the state after it.
+
+        Args:
+            mean: float32 tensor (B,), the mean of the step.
+            state: what `initial_state` or the step before returned.
+            clock: int32 tensor (B,), the number of the step, from 0.
+
+        Returns:
+            Float32 tensors (B,) and (B, T).
+        """
+        now = ops.one_hot(clock, self.squeeze.shape[0], dtype="float32")
+        state = state + now * mean[:, None]
+        # Later steps are zero in the state, and masked.
+        return ops.sum(self.gate(state) * now, axis=1), state
+
+    def stream(self, inputs, state, clock):
+        """One time step of streams: see `keras_staa.streaming`."""
+        inputs, *_, mean = summaries(inputs[None])
+        gate, state = self.next(mean[0], state, clock)
+        return modulate(inputs, gate[None, :, None])[0], state
+
     def compute_output_shape(self, input_shape):
         return input_shape
 
@@ -89,7 +133,7 @@ class StepAttention(keras.layers.Layer):
         return {**super().get_config(), "causal": self.causal}
 
     def transfer_from(self, source):
-        """Take the weights of a layer built for another T.
+        """Take the weights of a layer built for another T, or that is causal where this one is not.
 
         Steps are matched to the nearest in time; a weight that reads a step is shared out among
         the steps that stand for it. Hidden units beyond the source's keep their start values.
@@ -97,6 +141,10 @@ class StepAttention(keras.layers.Layer):
         squeeze, squeeze_bias, excite, excite_bias = (
             np.array(ops.convert_to_numpy(w)) for w in source.weights
         )
+        if getattr(source, "causal", False):
+            # What the masks hide has never been trained.
+            reads, acts = source.masks()
+            squeeze, excite = squeeze * reads, excite * acts
         old, new = excite_bias.shape[0], self.excite_bias.shape[0]
         nearest = np.arange(new) * old // new
         shares = np.bincount(nearest, minlength=old)[nearest][:, None]

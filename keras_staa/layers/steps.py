@@ -150,6 +150,9 @@ class MeanOverSteps(keras.layers.Layer):
     True
     """
 
+    # The output has no time axis.
+    ends_steps = True
+
     def build(self, input_shape):
         checks.input_shape(self, input_shape, "bt...")
 
@@ -158,3 +161,17 @@ class MeanOverSteps(keras.layers.Layer):
 
     def call(self, inputs):
         return ops.mean(inputs, axis=1)
+
+    def initial_state(self, shape):
+        """Return the sum over the time steps of a stream before its first one.
+
+        Args:
+            shape: of one time step, (B, ...).
+        """
+        return ops.zeros(shape, self.compute_dtype)
+
+    def stream(self, inputs, state, clock):
+        """Return the mean over the steps of each stream so far: see `keras_staa.streaming`."""
+        state = state + inputs
+        count = ops.cast(clock + 1, inputs.dtype)
+        return state / ops.reshape(count, (-1, *[1] * (len(inputs.shape) - 1))), state

@@ -268,9 +268,11 @@ def common(input_shape, width):
         Argument(
             name="causal",
             default=False,
-            text="whether step attention looks back only.",
+            text="whether step attention looks back only, as `keras_staa.streaming` needs. With "
+            "the weights of a preset of the other kind, what looks ahead has none: the accuracy "
+            "can differ until the network is trained on.",
             check=checks.boolean,
-            in_presets=FIXED,
+            in_presets=RESHAPES,
         ),
         Argument(
             name="step_logits",

@@ -39,7 +39,7 @@ def transfer(source, target, skip=(), swapped=False):
                 continue
             raise ValueError(f"The source has no layer {layer.name!r} to take weights from.")
         source_layer = sources[layer.name]
-        if _shapes(layer) == _shapes(source_layer):
+        if _alike(layer, source_layer):
             layer.set_weights(source_layer.get_weights())
             continue
         _copy_parts(layer, source_layer)
@@ -129,7 +129,7 @@ def transferable(target, names):
 
 def _copy(name, part, other):
     shapes = [_shapes(layer) for layer in (part, other)]
-    if shapes[0] == shapes[1]:
+    if _alike(part, other):
         part.set_weights([keras.ops.convert_to_numpy(w) for w in other.weights])
     elif hasattr(part, "transfer_from"):
         part.transfer_from(other)
@@ -138,6 +138,18 @@ def _copy(name, part, other):
             f"Layer {name!r} has weights of shapes {shapes[0]}, its source {shapes[1]}. Number of "
             "steps, height, width and classes may differ, channels may not."
         )
+
+
+def _alike(layer, other):
+    """Whether weights of one mean the same in the other."""
+    if _shapes(layer) != _shapes(other):
+        return False
+    # Of weights from a file it is not known whether they look ahead.
+    return not isinstance(other, keras.Layer) or _causal(layer) == _causal(other)
+
+
+def _causal(layer):
+    return [x.causal for x in _keras.all_layers(layer) if hasattr(x, "causal")]
 
 
 def _shapes(layer):

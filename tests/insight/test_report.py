@@ -304,3 +304,20 @@ def test_errors(model, x, message):
 def test_arguments(name, network, images):
     with pytest.raises(ValueError, match=f"`{name}` must be"):
         insight.report(network, images, verbose=0, **{name: -1})
+
+
+def test_energy_up_to_a_step_is_that_of_a_network_that_ends_there():
+    given = {"width": 4, "input_shape": (12, 12, 3), "classes": 5, "attention": False}
+    neuron = {"neuron": {"threshold": 0.3}}
+    model = keras_staa.STAAResNet18(**given, **neuron, steps=3)
+    x = np.random.default_rng(0).random((3, 12, 12, 3)).astype("float32")
+    found = insight.report(model, x, verbose=0)
+    assert len(found.energy_by_step) == 3
+    assert found.energy_by_step[-1] == pytest.approx(found.energy)
+    for steps in (1, 2):
+        shorter = keras_staa.STAAResNet18(**given, **neuron, steps=steps)
+        shorter.set_weights(model.get_weights())
+        one = insight.report(shorter, x, verbose=0)
+        # The read-out, a Dense layer for all steps at once, counts in full.
+        rest = 4.6e-9 * (3 - steps) * 32 * 5
+        assert found.energy_by_step[steps - 1] == pytest.approx(one.energy + rest)

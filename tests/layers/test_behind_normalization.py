@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_staa.layers import ALIF, LIF, PLIF, STAA, STAALIF, BatchNormalization, PerStep
-from keras_staa.layers.staa import STAANeuron
+from keras_staa.layers import (
+    ALIF,
+    LIF,
+    PLIF,
+    STAA,
+    STAALIF,
+    BatchNormalization,
+    PerStep,
+    STAANeuron,
+)
 from keras_staa.ops import affine
 from tests.gradients import gradients
 from tests.kernels import forget, interpret, small_blocks

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from keras_staa import STAAVGG
-from keras_staa.layers import ALIF, LIF, PLIF, Neuron, undecayed_weights
-from keras_staa.layers.staa import STAANeuron
+from keras_staa.layers import ALIF, LIF, PLIF, Neuron, STAANeuron, undecayed_weights
 
 
 def names(model):

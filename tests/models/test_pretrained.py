@@ -147,7 +147,6 @@ def test_a_preset_of_another_factory(preset):
     [
         ("width", 8, "4"),
         ("attention", False, "True"),
-        ("causal", True, "False"),
     ],
 )
 def test_an_argument_that_contradicts(name, value, own, preset):
@@ -155,6 +154,32 @@ def test_an_argument_that_contradicts(name, value, own, preset):
         Tiny(weights=preset, **{name: value})
     for part in (f"`{name}` must be {own}", "preset 'tiny_w4_t1.noise'", f"Received: {name}="):
         assert part in str(error.value)
+
+
+def gates(model, x):
+    """The step gates of the network's aggregator, (B, T)."""
+    attention = model.get_layer("stage_neuron").staa.step_attention
+    return keras.ops.convert_to_numpy(keras.ops.stop_gradient(attention.gate(x)))
+
+
+@pytest.mark.parametrize("steps", [4, 6])
+def test_a_preset_becomes_causal_and_back(steps, tmp_path):
+    model = tiny(steps=4)
+    both, causal = (
+        saved(tmp_path / "both", model),
+        saved(tmp_path / "causal", tiny(steps=4, causal=True)),
+    )
+    found = Tiny(weights=both, causal=True, steps=steps)
+    assert_same(found, model, but=("position_encoding/steps", "step_attention/"))
+    x = np.random.default_rng(0).random((2, steps)).astype("float32")
+    later = x.copy()
+    later[:, 2:] += 1
+    np.testing.assert_array_equal(gates(found, x)[:, :2], gates(found, later)[:, :2])
+    assert (gates(found, x) != gates(Tiny(weights=both, steps=steps), x)).any()
+    # What was hidden from a causal network has never been trained, and must not come back.
+    back = Tiny(weights=causal, causal=False, steps=4)
+    near(gates(back, x[:, :4]), gates(Tiny(weights=causal), x[:, :4]))
+    near(predictions(back), predictions(Tiny(weights=causal)))
 
 
 def test_a_neuron_of_the_same_configuration_is_the_same(tmp_path):

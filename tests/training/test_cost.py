@@ -78,3 +78,11 @@ def test_a_topology_is_for_dry_runs(tmp_path, capsys):
     path = recipe_of(pictures(tmp_path / "colors"))
     assert main(["train", str(path), "--topology", "v5e:2x2"]) == 1
     assert "`topology` must be given with --dry-run" in capsys.readouterr().err
+
+
+def test_a_dry_run_of_a_recipe_with_a_teacher(tmp_path, capsys):
+    """The network then has the logits of each step, and the teacher may not exist yet."""
+    path = recipe_of(pictures(tmp_path / "colors"))
+    path.write_text(path.read_text() + '[teacher]\nmodel = "not/there.keras"\n')
+    assert main(["train", str(path), "--dry-run"]) == 0
+    assert "hours on this machine" in capsys.readouterr().out

@@ -80,7 +80,7 @@ def samples(chunks, plan):
     offset, at, open_ = 0, 0, {}
     for chunk in _pieces(chunks):
         t = np.ascontiguousarray(chunk["t"])
-        pixel = _pixels(chunk, plan)
+        pixel = pixels(chunk, plan)
         for k in range(at, len(starts)):
             if begins[k] >= offset + len(chunk):
                 break
@@ -140,7 +140,7 @@ def _places(chunks, starts, ends):
     return begins, stops
 
 
-def _pixels(events, plan):
+def pixels(events, plan):
     """Return the place of each event within a frame."""
     (height, width), (rows, columns) = plan.sensor_size, plan.size
     y, x = events["y"].astype(np.int64), events["x"].astype(np.int64)
