@@ -6,7 +6,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # Two processes run tests: threads of one would wait for those of the other.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: install demo test test-full test-all bench bench-full lint clean
+.PHONY: install demo gallery test test-full test-all bench bench-full lint clean
 
 install: $(VENV)/.installed
 
@@ -19,6 +19,10 @@ $(VENV)/.installed: requirements-test.txt pyproject.toml
 
 demo: $(VENV)/.installed
 	@KERAS_BACKEND=$${KERAS_BACKEND:-tensorflow} $(BIN)/python examples/demo.py
+
+# GALLERY names data, such as GALLERY="--data-dir DIR --data nmnist1k=FOLDER".
+gallery: $(VENV)/.installed
+	@KERAS_BACKEND=$${KERAS_BACKEND:-torch} $(BIN)/keras-staa report --all --out docs/gallery $(GALLERY)
 
 test: $(VENV)/.installed
 	@set -e; for backend in $(BACKENDS); do \

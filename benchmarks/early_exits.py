@@ -9,27 +9,16 @@ batches and for one sample after the other. Every time is the shorter one of two
 """
 
 import argparse
-import itertools
 import time
 
-import keras
 import numpy as np
 
 import keras_staa
 from keras_staa import insight, presets, streaming
-from keras_staa.zoo.measuring import read_samples
+from keras_staa.zoo.measuring import some_samples
 
 # Samples of the times one by one.
 SINGLE = 100
-
-
-def read(args, name):
-    where = (args.data, "test", args.data_dir, None, args.batch_size)
-    batches = read_samples(presets.open_preset(name), *where)
-    found = list(itertools.islice(batches, -(-args.samples // args.batch_size)))
-    parts = ([keras.ops.convert_to_numpy(b[i]) for b in found] for i in range(2))
-    x, y = map(np.concatenate, parts)
-    return x[: args.samples].astype("float32"), y[: args.samples]
 
 
 def seconds(classifier, x, batch_size):
@@ -87,7 +76,9 @@ def main():
     args = parser.parse_args()
     found = {}
     for name in args.presets:
-        full, (x, y) = presets.open_preset(name).name, read(args, name)
+        preset = presets.open_preset(name)
+        full = preset.name
+        x, y = some_samples(preset, args.data, args.samples, data_dir=args.data_dir)
         stepper = streaming.Stepper(keras_staa.zoo.load(name, causal=True))
         print(f"\n`{full}`, {len(x)} test samples\n")
         found[full] = curves(stepper, x, y, keras_staa.zoo.load(name), args.batch_size)

@@ -6,6 +6,7 @@
 DIR has `cifar10.npz` and `cifar100.npz`, or prepared data sets of TensorFlow Datasets. "memory" is
 the ratio to the ReLU network with the energy of reading and writing, which `memory=True` adds.
 "report" is the time of `report`, with what it compiles, over that of `predict` without.
+`--monitor` prints which share of an epoch of training `callbacks.SpikeMonitor` takes instead.
 """
 
 import argparse
@@ -15,8 +16,8 @@ import time
 import keras
 import numpy as np
 
-from keras_staa import insight, presets, zoo
-from keras_staa.zoo.measuring import read_samples
+from keras_staa import callbacks, insight, presets, zoo
+from keras_staa.zoo.measuring import some_samples
 
 COLUMNS = (
     "preset",
@@ -41,14 +42,29 @@ def samples_of(name, args):
     if args.data_dir is not None:
         file = pathlib.Path(args.data_dir) / f"{preset.data_set}.npz"
         source = str(file) if file.is_file() else source
-    batches = read_samples(preset, source, None, args.data_dir, args.cache_dir, args.batch_size)
-    found, count = [], 0
-    for x, _ in batches:
-        found.append(keras.ops.convert_to_numpy(x))
-        count += len(x)
-        if count >= args.samples:
-            break
-    return np.concatenate(found)[: args.samples]
+    places = {"data_dir": args.data_dir, "cache_dir": args.cache_dir}
+    return some_samples(preset, source, args.samples, **places)[0]
+
+
+def monitor(name, args):
+    """Return the share of an epoch's time that `SpikeMonitor` takes, of epochs of all samples."""
+    x, model = samples_of(name, args), zoo.load(name)
+    y = np.zeros(len(x), "int32")
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    watch, spent = callbacks.SpikeMonitor(x[:32]), []
+    end = watch.on_epoch_end
+
+    def timed(epoch, logs=None):
+        start = time.perf_counter()
+        end(epoch, logs)
+        spent.append(time.perf_counter() - start)
+
+    watch.on_epoch_end = timed
+    times = [time.perf_counter()]
+    mark = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: times.append(time.perf_counter()))
+    model.fit(x, y, batch_size=50, epochs=4, verbose=0, callbacks=[watch, mark])
+    # The first epoch compiles.
+    return sum(spent[1:]) / (times[-1] - times[1])
 
 
 def row(name, args):
@@ -88,7 +104,15 @@ def main():
     parser.add_argument("--cache-dir", help="folder for cached frames")
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--batch-size", type=int, default=100)
+    parser.add_argument(
+        "--monitor", action="store_true", help="time SpikeMonitor in an epoch of all samples"
+    )
     args = parser.parse_args()
+    if args.monitor:
+        for name in args.names:
+            share = monitor(name, args)
+            print(f"{name}, {args.samples} samples: SpikeMonitor took {share:.1%} of the time")
+        return
     print(f"| {' | '.join(COLUMNS)} |")
     print("|" + "---|" * len(COLUMNS))
     for name in args.names:

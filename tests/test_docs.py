@@ -61,6 +61,15 @@ def test_export(tmp_path, monkeypatch):
     assert (found.same, found.samples) == (100, 100)
 
 
+@pytest.mark.heavy
+def test_streaming(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run("docs/streaming.md", {})
+    assert len(names["energy"]) == len(names["by_step"].accuracy) == 4
+    assert names["state"].clock.tolist() == [1]
+    assert (tmp_path / "steps.png").is_file()
+
+
 def test_fine_tuning():
     names = run("docs/fine_tuning.md", {})
     assert isinstance(names["model"].get_layer("stage2_1_neuron"), keras_staa.layers.PLIF)

@@ -8,7 +8,7 @@ import argparse
 import sys
 
 import keras_staa
-from keras_staa.cli import describe, evaluate, export, list_models, predict, train, verify
+from keras_staa.cli import describe, evaluate, export, list_models, predict, report, train, verify
 
 COMMANDS = {
     "list": list_models,
@@ -16,6 +16,7 @@ COMMANDS = {
     "predict": predict,
     "evaluate": evaluate,
     "verify": verify,
+    "report": report,
     "export": export,
     "train": train,
 }

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_staa import _keras
+from keras_staa import _keras, checks
 from keras_staa.insight import finding, watching
 from keras_staa.layers.staa_neurons import SPIKING, STAALIF, STAANeuron
 from keras_staa.ops.gradient import pullback
@@ -85,7 +85,9 @@ def attention_maps(model, images, layers=None, classes=None, batch_size=32):
         raise ValueError(f"`model` must have an aggregator. Received: {model.name!r}")
     given = list(every) if layers is None else [layers] if isinstance(layers, str) else list(layers)
     wanted = {n: finding.named("layers", n, every, "a layer with an aggregator") for n in given}
-    images = np.asarray(images)
+    images, batch_size = np.asarray(images), checks.positive_int("batch_size", batch_size)
+    if images.ndim and not len(images):
+        raise ValueError("`images` must have samples. Received: none")
     finding.check_batch(images, model)
     cam = _Cam(model) if _has_classes(model) else None
 

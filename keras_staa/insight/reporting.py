@@ -120,14 +120,17 @@ def _run(watched, model, x, batch_size, verbose):
 
 def _report(model, calls, sums, samples, costs):
     frames = model.input_shape[1] if len(model.input_shape) == 5 else 1
-    stages, rows = _stages(model), []
+    stages, rows, counted = _stages(model), [], set()
     for name, call in calls.items():
         layer = call.layer
         if connections.is_counted(watching.inner(layer)):
             row = _weighted(call, sums[name], samples, frames)
         else:
             row = _neurons(call, sums[name], samples)
-        given = {"stage": stages.get(layer.name), "parameters": layer.count_params()}
+        # A layer that is called twice has its weights once.
+        parameters = 0 if id(layer) in counted else layer.count_params()
+        counted.add(id(layer))
+        given = {"stage": stages.get(layer.name), "parameters": parameters}
         one = LayerReport(name, **row, **given)
         spent, relu = costs.energy(one)
         rows.append(dataclasses.replace(one, energy=spent, relu_energy=relu))

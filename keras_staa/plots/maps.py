@@ -5,6 +5,9 @@ import numpy as np
 from keras_staa.insight import finding
 from keras_staa.plots import figures
 
+# So many time steps stand in a row.
+COLUMNS = 5
+
 
 def attention(image, maps, layer=None, sample=0, ax=None, path=None):
     """Draw over an image where an aggregator looks in each time step, or Grad-CAM.
@@ -34,11 +37,15 @@ def attention(image, maps, layer=None, sample=0, ax=None, path=None):
         one = finding.named("layer", layer, with_map, "a layer with a global context")
         values, name = one.attention[sample], layer
     steps = len(values)
-    figure, panels = figures.axes(ax, 1.2 + 2 * steps, 2.6, columns=steps)
-    panels = panels if steps > 1 else [panels]
+    columns = steps if ax is not None else min(steps, COLUMNS)
+    rows = -(-steps // columns)
+    figure, panels = figures.axes(ax, 1.2 + 2 * columns, 0.4 + 2.2 * rows, columns, rows)
+    panels = panels if columns * rows > 1 else [panels]
+    for panel in panels[steps:]:
+        panel.set_axis_off()
     image = np.asarray(image, "float32")
     top = values.max()
-    for step, panel in enumerate(panels):
+    for step, panel in enumerate(panels[:steps]):
         grey = _grey(image[step % len(image)] if image.ndim == 4 else image)
         rows, columns = grey.shape
         panel.imshow(grey, cmap="gray", vmin=0, vmax=1, extent=(0, columns, rows, 0))

@@ -1,9 +1,11 @@
 """Measure presets: on the data that their card speaks of, or on other data."""
 
 import dataclasses
+import itertools
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_staa import data, presets
 from keras_staa.zoo.loading import load
@@ -196,6 +198,28 @@ def read_samples(preset, source, split, data_dir, cache_dir, batch_size, steps=N
             f"Received: {list(names)}"
         )
     return samples
+
+
+def some_samples(
+    preset, source, count, split=None, *, data_dir=None, cache_dir=None, shuffle=False
+):
+    """Return some samples of a data set, read as `read_samples` does.
+
+    Args:
+        preset: an opened preset.
+        source, split, data_dir, cache_dir: as for `evaluate`.
+        count: positive integer; there may be fewer.
+        shuffle: whether they are drawn, always the same, instead of the first ones.
+
+    Returns:
+        Arrays x (N, ...), float32, and y (N,), the classes.
+    """
+    size = min(count, 100)
+    where = (source, split, data_dir, cache_dir, size)
+    batches = read_samples(preset, *where, shuffle=shuffle)
+    found = list(itertools.islice(batches, -(-count // size)))
+    x, y = (np.concatenate([ops.convert_to_numpy(b[i]) for b in found]) for i in range(2))
+    return x[:count].astype("float32"), y[:count]
 
 
 def _check_same(samples, described, preset):

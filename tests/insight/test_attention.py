@@ -108,6 +108,8 @@ def test_parts_alone():
         ({"classes": [0.5]}, "from 0 to 4"),
         ({"images": np.zeros((1, 12, 11, 3))}, r"\(12, 12, 3\)"),
         ({"images": np.full((1, 12, 12, 3), np.inf)}, "finite"),
+        ({"images": np.zeros((0, 12, 12, 3))}, "`images` must have samples. Received: none"),
+        ({"batch_size": 0}, "`batch_size` must be a positive integer"),
     ],
 )
 def test_errors(arguments, message, network, images):

@@ -115,3 +115,29 @@ def test_other_errors(data):
     with pytest.raises(ValueError, match="neurons of this library"):
         model.fit(data[0], data[0][:, :2], verbose=0, callbacks=[SpikeMonitor(data[0])])
     assert keras_staa.callbacks.SpikeMonitor is SpikeMonitor
+
+
+def test_the_line_of_an_epoch_has_the_firing_rate(data, capsys):
+    x, y = data
+    model = network()
+    model.fit(x, y, epochs=1, verbose=2, callbacks=[SpikeMonitor(x[:4])])
+    line = capsys.readouterr().out
+    rate = insight.report(model, x[:4], verbose=0).firing_rate
+    assert f"firing_rate: {rate:.4f}" in line and "silent: " in line and "saturated: " in line
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorBoard needs TensorFlow.")
+def test_tensorboard_has_them(data, tmp_path):
+    import tensorflow as tf
+
+    x, y = data
+    callbacks = [SpikeMonitor(x[:4]), keras.callbacks.TensorBoard(tmp_path)]
+    history = network().fit(x, y, epochs=2, verbose=0, callbacks=callbacks).history
+    (file,) = (tmp_path / "train").iterdir()
+    found = [
+        float(tf.make_ndarray(value.tensor))
+        for event in tf.compat.v1.train.summary_iterator(str(file))
+        for value in event.summary.value
+        if value.tag == "epoch_firing_rate"
+    ]
+    np.testing.assert_allclose(found, history["firing_rate"], rtol=1e-6)

@@ -248,6 +248,8 @@ def test_a_layer_that_is_called_twice_on_other_sizes():
     weights = {row.name: row.sops for row in found.layers if row.kind == "weights"}
     # Everything fires: 9 products for each of 16 outputs, then for each of 4.
     assert weights == {"conv": 4 * 9 * 16, "conv/2": 4 * 9 * 4}
+    # It has its weights once.
+    assert found.parameters == 9 + 1
 
 
 def test_what_is_not_counted_is_named():
