@@ -141,7 +141,7 @@ class StepAttention(keras.layers.Layer):
         squeeze, squeeze_bias, excite, excite_bias = (
             np.array(ops.convert_to_numpy(w)) for w in source.weights
         )
-        if getattr(source, "causal", False):
+        if getattr(source, "causal", False) and not self.causal:
             # What the masks hide has never been trained.
             reads, acts = source.masks()
             squeeze, excite = squeeze * reads, excite * acts
