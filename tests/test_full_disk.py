@@ -122,7 +122,7 @@ def check(done, codes, also=()):
     assert lines[3] == "['epoch-1.weights.h5', 'epoch-2.weights.h5']"
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_files_that_cannot_grow(tmp_path):
     check(run(tmp_path, 5000), ["27", "27"])
 

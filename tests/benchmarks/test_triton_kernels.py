@@ -20,17 +20,15 @@ PASSES = {
     "means of an aggregator, gradient": (2, 1),
 }
 
-MORE = [("h100", 16), ("a100", 1)]
+CASES = [("h100", 4), ("h100", 16), ("a100", 1)]
 
 
 @pytest.mark.skipif(
     keras.backend.backend() != "torch" or importlib.util.find_spec("triton") is None,
     reason="The kernels are written for PyTorch with Triton.",
 )
-@pytest.mark.parametrize(
-    "gpu, steps",
-    [("h100", 4), *(pytest.param(*case, marks=pytest.mark.slow) for case in MORE)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("gpu, steps", CASES)
 def test_few_passes_and_enough_registers(gpu, steps, tmp_path):
     environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path)}
     environment.pop("TRITON_INTERPRET", None)

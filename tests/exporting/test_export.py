@@ -27,7 +27,12 @@ def out(folder, name):
     return folder / f"network{exporting.FORMATS[name].SUFFIX}"
 
 
-@pytest.mark.parametrize("name", WRITTEN)
+# Two of several on PyTorch take most of a minute each.
+LONG = ("openvino", "torch")
+QUICK = [pytest.param(n, marks=pytest.mark.slow) if n in LONG else n for n in WRITTEN]
+
+
+@pytest.mark.parametrize("name", QUICK)
 def test_the_file_does_what_the_network_does(name, tmp_path):
     model, path = network(), out(tmp_path, name)
     x = samples(model)
@@ -59,7 +64,7 @@ def test_onnx_without_this_library(tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_compiled_neurons_are_left_out(tmp_path):
     model = keras_staa.jit_compile(network())
     name = WRITTEN[-1]
@@ -80,7 +85,7 @@ def test_kerass_own_export_to_onnx(tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 @needs("openvino" not in WRITTEN, reason="JAX writes no ONNX.")
 def test_openvino_takes_the_right_places(tmp_path):
     """One index of a last axis was another one in OpenVINO, for batches of more than 16."""

@@ -149,6 +149,7 @@ def test_a_killed_process_ends_the_others_and_the_run_resumes(tmp_path):
 
 
 @pytest.mark.once
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="It looks for processes there.")
 def test_the_processes_end_with_the_one_that_started_them(tmp_path):
     program = """

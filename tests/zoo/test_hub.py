@@ -77,6 +77,7 @@ def test_a_preset_of_the_hub(hub, preset, tmp_path):
     assert run(LOAD, hub, tmp_path, "hf://me/tiny")[0] == found
 
 
+@pytest.mark.slow
 def test_what_the_hub_has_not(hub, tmp_path):
     _, error = run(LOAD, hub, tmp_path, "hf://me/other")
     assert "OSError: hf://me/other could not be downloaded" in error

@@ -13,7 +13,7 @@ from tests.data.formats import files
 
 pytestmark = pytest.mark.once
 
-FEW, MANY, MOST = 50, 200, 2000
+FEW, MANY, MOST = 20, 200, 2000
 EXTREMES = [b"\0" * 4, b"\xff" * 4, b"\x7f\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\x80"]
 
 

@@ -56,7 +56,9 @@ def within_chance(count, total, probability):
 
 @pytest.mark.parametrize(
     ("name", "draw"),
-    [(name, draw) for name in LAYERS] + [(name, draw_in_tf_data) for name in QUICK],
+    [(name, draw) for name in QUICK]
+    + [(name, draw_in_tf_data) for name in QUICK]
+    + [pytest.param("strong", draw, marks=pytest.mark.slow)],
 )
 def test_each_image_of_a_batch_gets_its_own_draw(name, draw):
     outputs = draw(LAYERS[name](SHAPE, 1), picture(), 64)
