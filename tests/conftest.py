@@ -22,11 +22,11 @@ os.environ.setdefault("TRITON_INTERPRET", "1")
 import keras
 
 # Of the three backends the one that starts fastest. It runs every case of every test. The others
-# compile each network for seconds. In a quick run they run a sixth of the cases of each test, and
+# compile each network for seconds. In a quick run they run a tenth of the cases of each test, and
 # none of a test that is marked as heavy. In a full run each of them runs a sixth of all cases, and
 # all that some backend skips. With `--every-case` all run all.
 ONCE = "torch"
-PART = 6
+QUICK, PART = 10, 6
 FIRST = {"tensorflow": 0, "jax": 1}
 # The networks that take longest to compile, which the others stand for in a quick run.
 LARGE = "STAAResNet"
@@ -57,7 +57,7 @@ def _choose(config, items):
         return
     if config.getoption("markexpr") == "not slow":
         light = [i for i in items if not any(map(i.get_closest_marker, ("slow", "heavy")))]
-        kept = part_of_cases(light, PART, FIRST[backend], LARGE)
+        kept = part_of_cases(light, QUICK, FIRST[backend], LARGE)
     else:
         kept = share_of_cases(items, PART, FIRST[backend])
     kept = set(kept)

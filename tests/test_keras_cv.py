@@ -38,6 +38,7 @@ def test_a_classifier_is_trained_saved_and_read(tmp_path):
     np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
+@pytest.mark.heavy
 def test_feature_maps_are_means_over_time(backbone):
     x = images(2, shape=(64, 64, 3))
     found = backbone.predict(x, verbose=0)

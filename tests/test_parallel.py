@@ -39,7 +39,8 @@ def test_eight_devices_exchange_sums_alone():
         assert step["float32_convolutions"] >= 2 and step["memory"] > 0 and step["flops"] > 0
 
 
-@pytest.mark.parametrize("machine", ["triton", pytest.param("mosaic", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", ["triton", "mosaic"])
 def test_kernels_on_eight_devices_exchange_sums_alone(machine):
     """And a step on eight devices is that on one."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"

@@ -23,8 +23,8 @@ def test_every_test_has_a_case_in_a_quick_run():
     for count in range(1, 40):
         items = [Item(f"tests/a.py::test[{i}]") for i in range(count)]
         for first in conftest.FIRST.values():
-            kept = conftest.part_of_cases(items, conftest.PART, first)
-            assert len(kept) == -(-count // conftest.PART) and set(kept) <= set(items)
+            kept = conftest.part_of_cases(items, conftest.QUICK, first)
+            assert len(kept) == -(-count // conftest.QUICK) and set(kept) <= set(items)
 
 
 def test_in_a_full_run_each_test_of_many_cases_has_some_on_each_backend():

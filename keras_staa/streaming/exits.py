@@ -51,11 +51,11 @@ def early_exit(model, threshold=0.9):
     Example:
 
     >>> import keras_staa
-    >>> model = keras_staa.STAAVGG(width=8, steps=4, causal=True)
+    >>> model = keras_staa.STAACompact(width=4, steps=2, causal=True)
     >>> images = np.random.rand(3, 32, 32, 3).astype("float32")
     >>> found = early_exit(model, threshold=1.0).predict(images)
     >>> found.probabilities.shape, found.steps.tolist()
-    ((3, 10), [4, 4, 4])
+    ((3, 10), [2, 2, 2])
     """
     return EarlyExit(model, threshold)
 

@@ -9,6 +9,9 @@ import keras_staa
 from keras_staa import insight
 from keras_staa.layers import ALIF, LIF, STAA, GlobalContext, MeanOverSteps, StepAttention
 
+# JAX compiles the network that they share for a minute.
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def images():

@@ -56,6 +56,7 @@ def found(network, images):
     return insight.report(network, images, batch_size=4, verbose=0)
 
 
+@pytest.mark.heavy
 def test_operations_are_those_of_every_connection(network, images, found):
     rows = [row for row in found.layers if row.kind == "weights"]
     assert len(rows) == 21
@@ -83,6 +84,7 @@ def connections_of(layer):
     return layer.layer if isinstance(layer, PerStep) else layer
 
 
+@pytest.mark.heavy
 def test_firing_rates_are_those_of_the_spikes(network, images, found):
     rows = [row for row in found.layers if row.kind == "neurons"]
     probe = keras.Model(network.inputs, [network.get_layer(row.name).output for row in rows])
@@ -97,6 +99,7 @@ def test_firing_rates_are_those_of_the_spikes(network, images, found):
     np.testing.assert_allclose(found.firing_rate, values / sum(s.size for s in spikes), rtol=1e-6)
 
 
+@pytest.mark.heavy
 def test_stages_add_up(found):
     stages = found.stages()
     assert [stage.name for stage in stages] == [
@@ -197,6 +200,7 @@ def test_the_fan_out_is_the_sum_of_ones(layer, size):
         assert found[place] == round(float(y.sum())), place
 
 
+@pytest.mark.heavy
 def test_what_a_report_turns_into(found):
     read = json.loads(found.to_json())
     assert read["sops"] == found.sops and read["layers"][0]["name"] == "stem_conv"
@@ -206,6 +210,7 @@ def test_what_a_report_turns_into(found):
     assert "stage2" in text and f"{found.ratio:.2f} of the" in text
 
 
+@pytest.mark.heavy
 def test_any_iterable_of_batches(images, found, network):
     def batches():
         yield images[:4], np.zeros(4)
@@ -227,6 +232,7 @@ def test_any_iterable_of_batches(images, found, network):
     assert insight.report(network, Data(), verbose=0) == found
 
 
+@pytest.mark.heavy
 def test_models_inside_of_models(images, found, network):
     inner = keras.Model(network.inputs, network.get_layer("stem_neuron").output, name="inner")
     x = keras.Input((12, 12, 3))
@@ -266,6 +272,7 @@ def test_what_is_not_counted_is_named():
     assert found.layers[1].sops == found.layers[0].firing_rate * 12 * 2
 
 
+@pytest.mark.heavy
 def test_a_network_for_images_in_0_to_1_warns_of_others():
     model = keras_staa.zoo.load("vgg_w32_t2.cifar10")
     with pytest.warns(UserWarning, match=r"images in \[0, 1\]"):
@@ -302,12 +309,14 @@ def test_errors(model, x, message):
         insight.report(model(), x, verbose=0)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["energy_mac", "energy_ac", "energy_byte", "batch_size"])
 def test_arguments(name, network, images):
     with pytest.raises(ValueError, match=f"`{name}` must be"):
         insight.report(network, images, verbose=0, **{name: -1})
 
 
+@pytest.mark.heavy
 def test_energy_up_to_a_step_is_that_of_a_network_that_ends_there():
     given = {"width": 4, "input_shape": (12, 12, 3), "classes": 5, "attention": False}
     neuron = {"neuron": {"threshold": 0.3}}

@@ -90,6 +90,7 @@ def test_what_was_frozen_before_stays_frozen(shape):
     assert trained_paths(copy.freeze([])) == every
 
 
+@pytest.mark.heavy
 def test_what_is_frozen_keeps_its_weights_in_fit():
     model = network().freeze("stage1")
     before = {layer.name: layer.get_weights() for layer in model.layers}

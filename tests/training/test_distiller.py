@@ -32,6 +32,7 @@ def samples(count=6):
     ]
 
 
+@pytest.mark.heavy
 def test_the_loss_is_that_of_labels_and_teacher():
     x, y = samples()
     model = Distiller(student(), teacher(), temperature=2.0, weight=0.7)
