@@ -46,7 +46,6 @@ def trained(args, strength):
     rate = keras.optimizers.schedules.CosineDecay(args.learning_rate, each * args.epochs)
     optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    keras_staa.jit_compile(model)
     model.fit(batches, epochs=args.epochs, steps_per_epoch=each, verbose=2)
     return model
 

@@ -168,10 +168,10 @@ class MeanOverSteps(keras.layers.Layer):
         Args:
             shape: of one time step, (B, ...).
         """
-        return ops.zeros(shape, self.compute_dtype)
+        return ops.zeros(shape, keras.backend.result_type(self.compute_dtype, "float32"))
 
     def stream(self, inputs, state, clock):
         """Return the mean over the steps of each stream so far: see `keras_staa.streaming`."""
-        state = state + inputs
-        count = ops.cast(clock + 1, inputs.dtype)
-        return state / ops.reshape(count, (-1, *[1] * (len(inputs.shape) - 1))), state
+        state = state + ops.cast(inputs, state.dtype)
+        count = ops.reshape(ops.cast(clock + 1, state.dtype), (-1, *[1] * (len(inputs.shape) - 1)))
+        return ops.cast(state / count, inputs.dtype), state

@@ -264,3 +264,14 @@ def test_bad_inputs():
     ready = images.prepare(samples(images.model, 3))
     with pytest.raises(ValueError, match="for each of the 2 streams. Received: 3"):
         images.step(ready, images.initial_state(2))
+
+
+def test_a_mean_of_many_steps_keeps_its_digits():
+    layer = layers.MeanOverSteps(dtype="bfloat16")
+    model = keras.Sequential([keras.Input((300, 2), dtype="bfloat16"), layers.LIF(), layer])
+    x = np.ones((1, 300, 2), "float32")
+    found, _ = run(Stepper(model), x)
+    # A sum in bfloat16 would stand still at 256.
+    expected = array(keras.ops.cast(model(x), "float32"))
+    np.testing.assert_allclose(array(keras.ops.cast(found[-1], "float32")), expected)
+    assert expected.tolist() == [[1.0, 1.0]]
