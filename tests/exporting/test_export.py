@@ -99,6 +99,7 @@ def test_openvino_takes_the_right_places(tmp_path):
         np.testing.assert_allclose(run(x), expected, atol=1e-4)
 
 
+@pytest.mark.slow
 @needs(BACKEND != "tensorflow", reason="TensorFlow writes LiteRT.")
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
 def test_fewer_bits(dtype, tmp_path):
@@ -113,6 +114,7 @@ def test_fewer_bits(dtype, tmp_path):
     assert found.difference < 0.3
 
 
+@pytest.mark.heavy
 def test_a_file_that_does_something_else_is_not_kept(tmp_path, monkeypatch):
     name = WRITTEN[0]
     module = exporting.FORMATS[name]

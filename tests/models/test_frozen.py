@@ -37,6 +37,7 @@ def test_a_frozen_aggregator_bypasses_no_step(kind):
     np.testing.assert_array_equal(ops.convert_to_numpy(layer(x, training=True)), whole)
 
 
+@pytest.mark.heavy
 def test_a_frozen_backbone_stands_still_in_fit():
     base = network(include_top=False, pooling="avg", bypass_rate=0.9)
     for layer in flatten_layers(base):

@@ -207,6 +207,7 @@ def test_gains_with_something_between_stay():
         agree(model, fused)
 
 
+@pytest.mark.heavy
 def test_it_stays_compiled_and_can_be_saved(tmp_path):
     model = drawn(STAAVGG(width=4, steps=2, neuron="relu"))
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])

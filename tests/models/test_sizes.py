@@ -83,6 +83,7 @@ def test_one_network_for_images_of_several_sizes(pooling):
         np.testing.assert_allclose(*outputs(free, fixed, shape=shape), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.heavy
 def test_frames_of_any_size():
     shape = (3, 32, 40, 2)
     free, fixed = pair("STAAVGG", shape, attention={"position": None}, step_logits=True)
