@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from keras import ops
 
 from keras_staa import checks, insight, presets, streaming, zoo
 from keras_staa.insight.energy import Costs
@@ -150,7 +151,7 @@ def _steps(name, model, x, y, shown, verbose):
     state, found = stepper.initial_state(len(shown)), []
     for t in range(stepper.steps):
         outputs, state = stepper.step(shown if stepper.takes_images else shown[:, t], state)
-        found.append(np.asarray(outputs))
+        found.append(ops.convert_to_numpy(outputs))
     best = found[-1].argmax(axis=-1)
     by_step = np.stack([one[np.arange(len(shown)), best] for one in found])
     if y is None:

@@ -62,8 +62,8 @@ class Stepper:
         takes_images: whether the model takes images, and not frames.
 
     Raises:
-        ValueError: if the model is not such a model, looks at later time steps, or has a layer
-            that cannot run one step at a time.
+        ValueError: if the model is not such a model, has no fixed size, looks at later time steps,
+            or has a layer that cannot run one step at a time.
 
     Example:
 
@@ -85,11 +85,16 @@ class Stepper:
         self._before, self._after = graph.split(model)
         self.takes_images = not graph.has_time_axis(model)
         self._shape = model.input_shape[1 if self.takes_images else 2 :]
+        if None in self._shape:
+            raise ValueError(
+                "`model` must have an input of a fixed size. Received: "
+                f"input_shape={model.input_shape}"
+            )
         inner = _keras.all_layers(model)
         self.bounded = any(getattr(layer, "bounds_steps", False) for layer in inner)
         self.steps = _steps(model, self.takes_images)
         self._calls = {}
-        x = np.zeros((1, *(size or 1 for size in self._shape)), "float32")
+        x = np.zeros((1, *self._shape), "float32")
         x = x if self._before is None else self._before(x)
         graph.run(self._after, ops.convert_to_tensor(x), ops.zeros((1,), "int32"), self._look)
         self._prepare = self._before and for_inference(self._before, self._before.variables)
@@ -220,10 +225,7 @@ class Stepper:
 
     def _checked(self, x, count):
         x = x if ops.is_tensor(x) else np.asarray(x)
-        fits = len(x.shape) == 1 + len(self._shape) and all(
-            size in (None, given) for size, given in zip(self._shape, x.shape[1:], strict=True)
-        )
-        if not fits:
+        if tuple(x.shape[1:]) != tuple(self._shape):
             raise ValueError(
                 f"`x` must have one time step of each stream, of the shape (B, "
                 f"{', '.join(map(str, self._shape))}). Received: shape {tuple(x.shape)}"

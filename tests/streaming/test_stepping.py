@@ -232,6 +232,10 @@ BAD_MODELS = {
         lambda: sequence(layers.LIF(), keras.layers.Flatten(), keras.layers.Dense(3)),
         "`Flatten`",
     ),
+    "any size": (
+        lambda: network(input_shape=(None, None, 3), attention=False),
+        r"`model` must have an input of a fixed size. Received: .*None, None, 3",
+    ),
     "not built": (lambda: keras.Sequential([layers.LIF()]), "`model` must be .* that is built"),
     "no model": (lambda: 3, "`model` must be a keras.Model. Received: model=3"),
 }
