@@ -35,6 +35,21 @@ def pillow():
     return Image, ImageOps
 
 
+def fitted(picture, shape):
+    """Return the square in the middle of a picture.
+
+    Args:
+        picture: a `PIL.Image.Image` of mode `"RGB"` or `"L"`.
+        shape: (height, width, channels), of the channels of the mode.
+
+    Returns:
+        uint8 array of that shape.
+    """
+    Image, ImageOps = pillow()
+    size = shape[1], shape[0]
+    return np.asarray(ImageOps.fit(picture, size, Image.Resampling.LANCZOS)).reshape(shape)
+
+
 def read_picture(path, mode):
     """Read a picture.
 

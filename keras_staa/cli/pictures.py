@@ -2,9 +2,7 @@
 
 import pathlib
 
-import numpy as np
-
-from keras_staa.pictures import SUFFIXES, pillow, read_picture
+from keras_staa.pictures import SUFFIXES, fitted, read_picture
 
 
 def find(paths):
@@ -46,13 +44,11 @@ def read(path, shape):
     Raises:
         ValueError: if the file cannot be read, or has more pixels than Pillow takes for safe.
     """
-    Image, ImageOps = pillow()
     try:
         picture = read_picture(path, "L" if shape[-1] == 1 else "RGB")
     except ValueError as error:
         raise _error(path, error) from error
-    fitted = ImageOps.fit(picture, (shape[1], shape[0]), Image.Resampling.LANCZOS)
-    return np.asarray(fitted).reshape(shape)
+    return fitted(picture, shape)
 
 
 def _is_hidden(file, folder):

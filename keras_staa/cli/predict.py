@@ -20,8 +20,9 @@ def run(args):
 
     from keras_staa import backends, presets
     from keras_staa.cli import pictures, tables
+    from keras_staa.pictures import pillow
 
-    pictures.pillow()
+    pillow()
     preset = presets.open_preset(args.model)
     backends.check()
     if args.module:

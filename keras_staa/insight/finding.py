@@ -71,6 +71,20 @@ def check_batch(batch, model):
         model.check_range(batch)
 
 
+def numbered(name, taken):
+    """Return the name of a call of a layer: its own, and `/2` and so on for further calls.
+
+    Args:
+        name: string, of the layer.
+        taken: the names of the calls before.
+    """
+    found, times = name, 1
+    while found in taken:
+        times += 1
+        found = f"{name}/{times}"
+    return found
+
+
 def layers_of_kind(model, kinds):
     """Return the layers of these classes, by name: those of the model, not what they are made of.
 

@@ -58,12 +58,9 @@ def accuracy_by_step(model, x, y=None, batch_size=32, verbose=1):
     right, samples, number = np.zeros(stepper.steps), 0, 0
     for number, (batch, labels) in enumerate(_pairs(x, y, batch_size), 1):
         finding.check_batch(batch, stepper.model)
-        state = stepper.initial_state(len(batch))
-        inputs = stepper.prepare(batch) if stepper.takes_images else None
-        for t in range(stepper.steps):
-            outputs, state = stepper.step(batch[:, t] if inputs is None else inputs, state)
-            found = keras.ops.convert_to_numpy(outputs).argmax(axis=-1)
-            right[t] += (found == labels).sum()
+        if len(batch):
+            found = np.stack(list(stepper.each_step(batch))).argmax(axis=-1)
+            right += (found == labels).sum(axis=1)
         samples += len(batch)
         if bar is not None:
             bar.update(number)

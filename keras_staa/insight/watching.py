@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_staa import _keras
+from keras_staa.insight import finding
 from keras_staa.layers import STAA, GlobalContext, PerStep, StepAttention
 from keras_staa.layers.steps import unwrapped
 
@@ -52,10 +53,7 @@ class Watched(keras.Model):
             look = self.kinds(layer)
             if look is None:
                 return
-            name, times = layer.name, 1
-            while name in found:
-                times += 1
-                name = f"{layer.name}/{times}"
+            name = finding.numbered(layer.name, found)
             self.calls[name] = Call(layer, tuple(ops.shape(x)[1:]), tuple(ops.shape(y)[1:]))
             found[name] = look(x, y)
 

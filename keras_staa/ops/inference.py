@@ -1,7 +1,5 @@
 """A function compiled for inference: one contract, the three backends' own ways side by side."""
 
-import functools
-
 import keras
 from keras import ops
 
@@ -51,7 +49,6 @@ def _tensorflow(function, variables):
 def _torch(function, variables):
     import torch
 
-    @functools.wraps(function)
     def run(*arguments):
         with torch.no_grad():
             return function(*_tensors(arguments))

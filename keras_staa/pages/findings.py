@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-from keras import ops
 
 from keras_staa import checks, insight, presets, streaming, zoo
 from keras_staa.insight.energy import Costs
@@ -85,7 +84,7 @@ def look_at(name, source=None, samples=500, *, data_dir=None, cache_dir=None, ve
     shown, labels = x[:SHOWN], None if y is None else y[:SHOWN]
     found = insight.report(model, x, batch_size=50, verbose=verbose)
     found = dataclasses.replace(found, name=preset.name)
-    by_step, accuracy = _steps(name, model, x, y, shown, verbose)
+    by_step, accuracy = _steps(preset, name, x, y, shown, verbose)
     evaluation = None
     if y is not None:
         guesses = model.predict(x, batch_size=50, verbose=0).argmax(axis=-1)
@@ -112,20 +111,11 @@ def look_at(name, source=None, samples=500, *, data_dir=None, cache_dir=None, ve
 def _samples(preset, shape, source, samples, data_dir, cache_dir):
     """Return inputs, classes or None, and what they are."""
     if source is None and data_dir is None:
-        if len(shape) == 4:
-            return (
-                pictures.moving(shape),
-                None,
-                (
-                    "four freely licensed pictures that scikit-image ships, moved in front of a "
-                    "simulated event camera: not what the network was trained on"
-                ),
-            )
-        return (
-            pictures.pictures(shape),
-            None,
-            ("four freely licensed pictures that scikit-image ships"),
-        )
+        about = "four freely licensed pictures that scikit-image ships"
+        if len(shape) == 3:
+            return pictures.pictures(shape), None, about
+        about += ", moved in front of a simulated event camera: not what the network was trained on"
+        return pictures.moving(shape), None, about
     places = {"data_dir": data_dir, "cache_dir": cache_dir}
     x, y = some_samples(preset, source, samples, shuffle=True, **places)
     split = preset.accuracy.split if preset.accuracy else "test"
@@ -142,18 +132,14 @@ def _has_attention(report):
     return any(layer.kind == "attention" or layer.additions for layer in report.layers)
 
 
-def _steps(name, model, x, y, shown, verbose):
+def _steps(preset, name, x, y, shown, verbose):
     """Return the probabilities of the predicted classes after each step, and the accuracies."""
+    if preset.steps == 1:
+        return None, None
     given = {"step_logits": False, "classifier_activation": "softmax"}
     stepper = streaming.Stepper(zoo.load(name, causal=True, **given))
-    if stepper.steps in (None, 1):
-        return None, None
-    state, found = stepper.initial_state(len(shown)), []
-    for t in range(stepper.steps):
-        outputs, state = stepper.step(shown if stepper.takes_images else shown[:, t], state)
-        found.append(ops.convert_to_numpy(outputs))
-    best = found[-1].argmax(axis=-1)
-    by_step = np.stack([one[np.arange(len(shown)), best] for one in found])
+    found = np.stack(list(stepper.each_step(shown)))
+    by_step = found[:, np.arange(len(shown)), found[-1].argmax(axis=-1)]
     if y is None:
         return by_step, None
     return by_step, insight.accuracy_by_step(stepper, x, y, 50, verbose).accuracy

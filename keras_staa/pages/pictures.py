@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_staa.image_utils import preprocess_input
-from keras_staa.pictures import pillow
+from keras_staa.pictures import fitted, pillow
 
 # All in the public domain or CC0, and part of the package.
 NAMES = ("chelsea", "rocket", "astronaut", "coffee")
@@ -69,7 +69,6 @@ def _read(name, shape):
         raise ImportError(
             "Without `data` the pictures of scikit-image are used: `pip install scikit-image`."
         ) from error
-    Image, ImageOps = pillow()
+    Image, _ = pillow()
     picture = Image.fromarray(getattr(data, name)()).convert("L" if shape[-1] == 1 else "RGB")
-    fitted = ImageOps.fit(picture, (shape[1], shape[0]), Image.Resampling.LANCZOS)
-    return np.asarray(fitted).reshape(shape)
+    return fitted(picture, shape)

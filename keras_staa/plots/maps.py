@@ -47,15 +47,16 @@ def attention(image, maps, layer=None, sample=0, ax=None, path=None):
     top = values.max()
     for step, panel in enumerate(panels[:steps]):
         grey = _grey(image[step % len(image)] if image.ndim == 4 else image)
-        rows, columns = grey.shape
-        panel.imshow(grey, cmap="gray", vmin=0, vmax=1, extent=(0, columns, rows, 0))
+        height, width = grey.shape
+        extent = (0, width, height, 0)
+        panel.imshow(grey, cmap="gray", vmin=0, vmax=1, extent=extent)
         shown = panel.imshow(
             values[step],
             cmap="inferno",
             vmin=0,
             vmax=top,
             alpha=0.55,
-            extent=(0, columns, rows, 0),
+            extent=extent,
             interpolation="bilinear",
         )
         panel.set_title(f"step {step + 1}", fontsize=9)

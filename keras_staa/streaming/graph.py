@@ -4,6 +4,7 @@ import keras
 from keras import layers, ops
 
 from keras_staa import _keras
+from keras_staa.insight import finding
 from keras_staa.layers import PerStep, RepeatSteps
 
 # Layers that treat every time step by itself.
@@ -90,11 +91,7 @@ def run(model, inputs, clock, visit):
     Raises:
         ValueError: for a layer that does not run one time step at a time.
     """
-    names = {}
-
-    def named(layer):
-        names[layer.name] = names.get(layer.name, 0) + 1
-        return layer.name if names[layer.name] == 1 else f"{layer.name}/{names[layer.name]}"
+    names = []
 
     def walk(graph, x, timed):
         # Whether tensors have a time axis. They are kept, so that each has an identity of its own.
@@ -125,7 +122,8 @@ def run(model, inputs, clock, visit):
             step = args[0][:, 0]
             if keras.backend.is_float_dtype(keras.backend.standardize_dtype(step.dtype)):
                 step = ops.cast(step, layer.compute_dtype)
-            y = visit(named(layer), layer, step, clock)
+            names.append(finding.numbered(layer.name, names))
+            y = visit(names[-1], layer, step, clock)
             return (y, False) if getattr(layer, "ends_steps", False) else (y[:, None], True)
         if steps:
             _check_single(layer, args)

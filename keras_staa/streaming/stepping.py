@@ -183,6 +183,18 @@ class Stepper:
         outputs, after = self._step(tensor, state.layers, state.clock)
         return outputs, State(state.clock + np.int32(1), after)
 
+    def each_step(self, x):
+        """Yield the outputs after each of the T steps of whole samples.
+
+        Args:
+            x: array (B, ...), images or frames as the model takes them.
+        """
+        inputs = self.prepare(x) if self.takes_images else None
+        state = self.initial_state(len(x))
+        for t in range(self.steps):
+            outputs, state = self.step(x[:, t] if inputs is None else inputs, state)
+            yield ops.convert_to_numpy(outputs)
+
     def reset(self, state, streams=None):
         """Let streams begin anew.
 
