@@ -90,12 +90,9 @@ def _look(layer):
 
 def _run(watched, model, x, batch_size, verbose):
     """Return the sums over all batches, in float64, and the number of samples."""
-    bar = None
-    if verbose:
-        bar = keras.utils.Progbar(watching.count_batches(x, batch_size), unit_name="batch")
+    batches, total = watching.batches_of(x, batch_size), watching.count_batches(x, batch_size)
     totals, samples = None, 0
-    for number, batch in enumerate(watching.batches_of(x, batch_size), 1):
-        finding.check_batch(batch, model)
+    for batch in watching.checked(batches, model, total, verbose):
         found = watched.predict_on_batch(batch)
         found = keras.tree.map_structure(lambda v: np.asarray(v, "float64"), found)
         if totals is None:
@@ -109,12 +106,6 @@ def _run(watched, model, x, batch_size, verbose):
                 for name, part in totals.items()
             }
         samples += len(batch)
-        if bar is not None:
-            bar.update(number)
-    if totals is None or not samples:
-        raise ValueError("`x` must have samples. Received: none")
-    if bar is not None:
-        bar.update(number, finalize=True)
     return totals, samples
 
 

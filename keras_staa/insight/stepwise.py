@@ -2,11 +2,10 @@
 
 import dataclasses
 
-import keras
 import numpy as np
 
 from keras_staa import checks
-from keras_staa.insight import finding, watching
+from keras_staa.insight import watching
 from keras_staa.streaming.exits import classifier
 
 
@@ -54,20 +53,12 @@ def accuracy_by_step(model, x, y=None, batch_size=32, verbose=1):
     """
     stepper = classifier("model", model)
     batch_size = checks.positive_int("batch_size", batch_size)
-    bar = keras.utils.Progbar(watching.count_batches(x, batch_size)) if verbose else None
-    right, samples, number = np.zeros(stepper.steps), 0, 0
-    for number, (batch, labels) in enumerate(_pairs(x, y, batch_size), 1):
-        finding.check_batch(batch, stepper.model)
-        if len(batch):
-            found = np.stack(list(stepper.each_step(batch))).argmax(axis=-1)
-            right += (found == labels).sum(axis=1)
+    right, samples = np.zeros(stepper.steps), 0
+    pairs, total = _pairs(x, y, batch_size), watching.count_batches(x, batch_size)
+    for batch, labels in watching.checked(pairs, stepper.model, total, verbose):
+        found = np.stack(list(stepper.each_step(batch))).argmax(axis=-1)
+        right += (found == labels).sum(axis=1)
         samples += len(batch)
-        if bar is not None:
-            bar.update(number)
-    if not samples:
-        raise ValueError("`x` must have samples. Received: none")
-    if bar is not None:
-        bar.update(number, finalize=True)
     return StepAccuracy(tuple(float(n) for n in right / samples), samples)
 
 

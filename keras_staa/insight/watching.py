@@ -147,6 +147,34 @@ def batches_of(x, batch_size):
         yield _array(batch[0] if isinstance(batch, tuple | list) else batch)
 
 
+def checked(batches, model, total=None, verbose=0):
+    """Yield batches that fit a model, without empty ones, with a progress bar.
+
+    Args:
+        batches: iterable of batches, or of tuples that begin with one.
+        model: the model.
+        total: integer, the number of batches, or None.
+        verbose: 1 shows a progress bar, 0 does not.
+
+    Raises:
+        ValueError: for samples of another shape, values that are not numbers, or no samples.
+    """
+    bar = keras.utils.Progbar(total, unit_name="batch") if verbose else None
+    number, samples = 0, 0
+    for number, batch in enumerate(batches, 1):
+        inputs = batch[0] if isinstance(batch, tuple) else batch
+        finding.check_batch(inputs, model)
+        if len(inputs):
+            yield batch
+        samples += len(inputs)
+        if bar is not None:
+            bar.update(number)
+    if not samples:
+        raise ValueError("`x` must have samples. Received: none")
+    if bar is not None:
+        bar.update(number, finalize=True)
+
+
 def batches_with_labels(x):
     """Yield pairs of arrays, inputs and labels, from an iterable of batches as `fit` takes it."""
     for batch in _iterable(x):

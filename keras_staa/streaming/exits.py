@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_staa import _keras, checks
-from keras_staa.insight import finding, watching
+from keras_staa.insight import watching
 from keras_staa.ops.inference import for_inference
 from keras_staa.streaming.stepping import Stepper
 
@@ -99,13 +99,8 @@ class EarlyExit:
             ValueError: for samples of another shape, no samples, or values that are not numbers.
         """
         batch_size = checks.positive_int("batch_size", batch_size)
-        found = []
-        for batch in watching.batches_of(x, batch_size):
-            finding.check_batch(batch, self.stepper.model)
-            if len(batch):
-                found.append(self._batch(batch, max(batch_size, len(batch))))
-        if not found:
-            raise ValueError("`x` must have samples. Received: none")
+        batches = watching.checked(watching.batches_of(x, batch_size), self.stepper.model)
+        found = [self._batch(batch, max(batch_size, len(batch))) for batch in batches]
         return Exits(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
     def _batch(self, batch, batch_size):

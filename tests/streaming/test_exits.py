@@ -103,6 +103,18 @@ def test_accuracy_by_step(case):
         np.testing.assert_allclose(found.accuracy, right)
 
 
+def test_empty_batches_are_left_out(case):
+    stepper, x, _ = case
+    labels = np.arange(COUNT) % 3
+    batches = [(x[:0], labels[:0]), (x[:4], labels[:4]), (x[:0], labels[:0]), (x[4:], labels[4:])]
+    assert len(early_exit(stepper).predict(batches).steps) == COUNT
+    assert insight.accuracy_by_step(stepper, batches, verbose=0).samples == COUNT
+    found = [insight.report(stepper.model, given, verbose=0) for given in (batches, x)]
+    assert [report.samples for report in found] == [COUNT, COUNT]
+    rates = [[row.firing_rate for row in report.layers] for report in found]
+    np.testing.assert_allclose(*([r or 0 for r in one] for one in rates), rtol=1e-6)
+
+
 def test_bad_input(case):
     stepper, x, _ = case
     for threshold in (0, -1, 1.1, "high"):
