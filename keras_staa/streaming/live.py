@@ -6,6 +6,9 @@ from keras_staa import checks
 from keras_staa.data.event.frames import Plan, pixels
 from keras_staa.data.formats.contract import DTYPE
 
+# Of a pause: beyond it a clock has jumped, and the list of empty frames would fill the memory.
+MOST_FRAMES = 1_000_000
+
 
 class LiveFrames:
     """Count the events of a live camera into frames, one for each time step.
@@ -59,7 +62,8 @@ class LiveFrames:
             A list of float32 arrays (height, width, 2), the counts of OFF and ON events.
 
         Raises:
-            ValueError: for another dtype, events outside the sensor, or out of order.
+            ValueError: for another dtype, events outside the sensor or out of order, or a pause of
+                more than a million frames.
         """
         events = np.asarray(events)
         self._check(events)
@@ -108,6 +112,11 @@ class LiveFrames:
             )
         if not len(events):
             return
+        for name in ("x", "y", "t", "p"):
+            if events[name].dtype.kind not in "iub":
+                raise ValueError(
+                    f"`events` must have whole numbers as {name}. Received: {events[name].dtype}"
+                )
         height, width = self._plan.sensor_size
         for name, limit in (("x", width), ("y", height), ("p", 2)):
             most, least = events[name].max(), events[name].min()
@@ -122,4 +131,10 @@ class LiveFrames:
             raise ValueError(
                 "`events` must be sorted by t, and not be before those of the last call. "
                 f"Received: t from {t.min()} to {t.max()} behind {before}"
+            )
+        pause = int(np.diff(t, prepend=before).max())
+        if pause > MOST_FRAMES * self.duration:
+            raise ValueError(
+                f"`events` must have no pause of more than {MOST_FRAMES} frames; call `reset` "
+                f"after one. Received: a pause of {pause} microseconds"
             )

@@ -76,6 +76,12 @@ def test_bad_input():
             live.push(np.array([event], DTYPE))
     with pytest.raises(ValueError, match="`events` must be sorted by t"):
         live.push(np.array([(0, 0, 9, 0), (0, 0, 3, 0)], DTYPE))
+    for field in ("x", "y", "t", "p"):
+        kinds = [(name, "f4" if name == field else "i4") for name in ("x", "y", "t", "p")]
+        with pytest.raises(ValueError, match=f"`events` must have whole numbers as {field}"):
+            live.push(np.array([(0, 0, 0, 0)], kinds))
     live.push(np.array([(0, 0, 9, 0)], DTYPE))
+    with pytest.raises(ValueError, match="no pause of more than 1000000 frames; call `reset`"):
+        live.push(np.array([(0, 0, 2**40, 0)], DTYPE))
     with pytest.raises(ValueError, match="not be before those of the last call.*behind 9"):
         live.push(np.array([(0, 0, 3, 0)], DTYPE))
