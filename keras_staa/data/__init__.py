@@ -8,6 +8,7 @@ batches. `image` reads images. A name of a room is singular where a function has
 from keras_staa.data.array_batches import arrays
 from keras_staa.data.frame.layers import (
     FrameCutout,
+    FrameDrop,
     FrameFlip,
     FrameMixUp,
     FrameRoll,
@@ -22,6 +23,7 @@ from keras_staa.data.image.resized_crop import RandomResizedCrop
 __all__ = [
     "Cutout",
     "FrameCutout",
+    "FrameDrop",
     "FrameFlip",
     "FrameMixUp",
     "FrameRoll",

@@ -14,6 +14,7 @@ LAYERS = {
     "rotation": lambda seed=None: data.FrameRotation(90, seed=seed),
     "cutout": lambda seed=None: data.FrameCutout(3, seed=seed),
     "time": lambda seed=None: data.TimeShift(1, seed=seed),
+    "drop": lambda seed=None: data.FrameDrop(0.5, seed=seed),
 }
 COUNT = 400
 
@@ -97,8 +98,28 @@ def test_rotation_by_every_angle_is_about_the_centre_and_to_the_nearest_pixel(wa
     assert len(set(found)) > 100
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_drop(way):
+    """One share for a sample, and its counts rounded up or down around the mean."""
+    counts = np.full((COUNT, 3, 8, 11, 2), 5, "uint8")
+    counts[:, :, :4], counts[:, :, :, :2] = 1, 0
+    found = way(data.FrameDrop(0.5, seed=1), counts).astype("float64")
+    assert not found[:, :, :, :2].any()
+    ones, fives = found[:, :, :4, 2:], found[:, :, 4:, 2:]
+    assert set(np.unique(ones)) == {0, 1}
+    assert set(np.unique(fives)) == {2, 3, 4, 5}
+    ones, fives = (values.reshape(COUNT, -1) for values in (ones, fives))
+    assert (fives.max(axis=1) - fives.min(axis=1)).max() == 1
+    kept = fives.mean(axis=1) / 5
+    # The share of all counts of a sample is the same, within five deviations of 216 draws.
+    assert abs(ones.mean(axis=1) - kept).max() < 5 * 0.5 / np.sqrt(216) + 5 * 0.1 / np.sqrt(216)
+    # Shares are uniform: the smallest difference of their distribution that 400 draws refute.
+    places = np.arange(1, COUNT + 1) / COUNT
+    assert abs(np.sort(1 - kept) / 0.5 - places).max() < 0.1
+
+
 @pytest.mark.parametrize("dtype, channels", [("uint16", 2), ("float32", 2), ("uint8", 3)])
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", [name for name in LAYERS if name != "drop"])
 def test_counts_of_any_dtype_move_alike(name, dtype, channels):
     frames = np.repeat(sample()[None], 20, 0)
     frames = np.concatenate([frames, frames[..., :1]], axis=-1)[..., :channels].astype(dtype)
@@ -145,6 +166,8 @@ def test_inside_a_model_saved_and_read_again(name, tmp_path):
     [
         (lambda: data.FrameRoll(0), "`pixels` must be a positive integer"),
         (lambda: data.FrameRotation(181), "`degrees` must be at most 180"),
+        (lambda: data.FrameDrop(1.0), "`share` must be less than 1"),
+        (lambda: data.FrameDrop(0), "`share` must be a positive number"),
         (lambda: data.FrameMixUp(0), "`alpha` must be a positive number"),
         (lambda: data.FrameFlip()(np.ones((2, 3, 4, 2))), "must have rank 5"),
         (lambda: data.FrameMixUp()(np.ones((1, *SHAPE))), "'frames' and 'labels'"),
