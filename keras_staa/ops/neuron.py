@@ -22,8 +22,6 @@ from keras_staa.ops.threshold import is_hashable
 # Above this many steps the loop rolls into `ops.scan`: an unrolled loop is faster to run and takes
 # less memory, but XLA takes 25 s to compile 64 steps of it.
 UNROLLED_STEPS = 16
-# Up to this many XLA makes one kernel of a forward pass for a GPU.
-STEPS_OF_XLA = 4
 
 
 class Dynamics:
@@ -196,7 +194,7 @@ def _spiking(dynamics, constants, compiled):
             given = _Inputs(*gradients)._asdict()
             return tuple(given[name] for name in names)
 
-        def chosen(plain, in_kernel, tensors, leave=()):
+        def chosen(plain, in_kernel, tensors, leave):
             """Return what to call with the tensors, on machines to leave the plain form."""
             held = {}
             if tensors[0].shape[1] <= UNROLLED_STEPS and kernels.wanted(compiled):
@@ -231,15 +229,12 @@ def _spiking(dynamics, constants, compiled):
         backwards = {name: gradient_in_kernel(name) for name in kernels.MACHINES}
 
         def spikes(*tensors):
-            # On GPUs XLA makes what stands before a neuron part of its forward pass. Behind an
-            # aggregator or batch normalization the current is in memory anyway.
-            a = inputs(tensors)
-            alone = not a.gated and a.scale is None and a.steps <= STEPS_OF_XLA
-            leave = ("triton",) if alone and keras.backend.backend() == "jax" else ()
+            leave = kernels.left_forward(inputs(tensors))
             return chosen(plain, forwards, tensors, leave)(*tensors), tensors
 
         def gradient(tensors, g):
-            return chosen(plain_gradient, backwards, tensors)(g, *tensors)
+            leave = kernels.left_backward(inputs(tensors))
+            return chosen(plain_gradient, backwards, tensors, leave)(g, *tensors)
 
         return with_backward(spikes, gradient, compiled)
 

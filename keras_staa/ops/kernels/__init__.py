@@ -19,6 +19,8 @@ DTYPES = ("bfloat16", "float16", "float32")
 SWITCH = "KERAS_STAA_KERNELS"
 # GPUs of NVIDIA and TPUs.
 MACHINES = ("triton", "mosaic")
+# Up to this many steps XLA makes one kernel of a forward pass for a GPU.
+STEPS_OF_XLA = 4
 
 
 def of_neuron(dynamics, a):
@@ -33,6 +35,34 @@ def of_neuron(dynamics, a):
         `backward(dynamics, a, g)`, as attributes of an object.
     """
     return _package().of_neuron(dynamics) if _holds(a.current) else {}
+
+
+def left_forward(a):
+    """Return the machines on which XLA runs the forward pass of a neuron as well or better.
+
+    A neuron with one step is elementwise, and XLA makes it part of what stands around it: for TPUs
+    of convolutions too, which no kernel can be. With more steps it does so for GPUs where the
+    current is not in memory anyway, as it is behind an aggregator or batch normalization.
+
+    Args:
+        a: as in `of_neuron`.
+
+    Returns:
+        A tuple of names, of `MACHINES`.
+    """
+    if keras.backend.backend() != "jax":
+        return ()
+    if a.steps == 1:
+        return MACHINES
+    alone = not a.gated and a.scale is None and a.steps <= STEPS_OF_XLA
+    return ("triton",) if alone else ()
+
+
+def left_backward(a):
+    """Return the same for the gradient, where on GPUs XLA takes another pass for each sum of it."""
+    if keras.backend.backend() != "jax" or a.steps > 1:
+        return ()
+    return MACHINES if isinstance(a.gain, float) else ("mosaic",)
 
 
 def of_summaries(x):
