@@ -42,7 +42,8 @@ def left_forward(a):
 
     A neuron with one step is elementwise, and XLA makes it part of what stands around it: for TPUs
     of convolutions too, which no kernel can be. With more steps it does so for GPUs where the
-    current is not in memory anyway, as it is behind an aggregator or batch normalization.
+    current is not in memory anyway, as it is behind an aggregator or batch normalization. Behind an
+    aggregator XLA for the A100 takes two passes of one step.
 
     Args:
         a: as in `of_neuron`.
@@ -53,7 +54,7 @@ def left_forward(a):
     if keras.backend.backend() != "jax":
         return ()
     if a.steps == 1:
-        return MACHINES
+        return ("mosaic",) if a.gated else MACHINES
     alone = not a.gated and a.scale is None and a.steps <= STEPS_OF_XLA
     return ("triton",) if alone else ()
 
