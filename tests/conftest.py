@@ -16,6 +16,10 @@ if os.environ.get("KERAS_BACKEND") == "jax" and "JAX_COMPILATION_CACHE_DIR" not 
     os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 
+if not os.path.exists("/dev/nvidia0"):
+    # Where there is no GPU, JAX loads the compiler for GPUs, if it is installed, only if told so.
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
 # Triton, where it is, plays the GPU. It looks when it is imported.
 os.environ.setdefault("TRITON_INTERPRET", "1")
 

@@ -62,6 +62,7 @@ def devices(name):
 
     Raises:
         ImportError: if JAX's plugin for CUDA is not installed.
+        RuntimeError: if JAX did not load it.
         ValueError: if there is no such chip.
     """
     chip, _, count = name.partition(":")
@@ -72,12 +73,19 @@ def devices(name):
     _find_compiler()
     from jax.experimental import topologies
 
-    return topologies.get_topology_desc(
-        platform="cuda",
-        topology_name="",
-        topology=f"1x1x{int(count or 1)}",
-        target_config=target(chip),
-    ).devices
+    try:
+        return topologies.get_topology_desc(
+            platform="cuda",
+            topology_name="",
+            topology=f"1x1x{int(count or 1)}",
+            target_config=target(chip),
+        ).devices
+    except NotImplementedError as error:
+        # Where it finds no GPU it loads for JAX on a CPU alone.
+        raise RuntimeError(
+            "JAX did not load its plugin for CUDA. Where there is no GPU, set JAX_PLATFORMS=cpu "
+            f"before Python starts. Received: JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS')!r}"
+        ) from error
 
 
 def target(chip):

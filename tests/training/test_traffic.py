@@ -82,6 +82,19 @@ def test_a_chip_that_is_not_known(name):
         gpus.devices(name)
 
 
+def test_a_plugin_that_is_not_loaded(monkeypatch):
+    """As where it is installed, there is no GPU, and JAX was not told to stay on the CPU."""
+    monkeypatch.setattr(gpus, "_find_compiler", lambda: None)
+    topologies = pytest.importorskip("jax.experimental.topologies")
+
+    def get_topology_desc(*args, platform, **kwargs):
+        raise NotImplementedError(f"topology not implemented for {platform}")
+
+    monkeypatch.setattr(topologies, "get_topology_desc", get_topology_desc)
+    with pytest.raises(RuntimeError, match="set JAX_PLATFORMS=cpu before Python starts"):
+        gpus.devices("h100:1")
+
+
 def test_a_description_names_the_chip():
     text = gpus.target("a100")
     assert "core_count: 108" in text and 'description_str: "NVIDIA A100' in text
