@@ -194,11 +194,12 @@ def _spiking(dynamics, constants, compiled):
             given = _Inputs(*gradients)._asdict()
             return tuple(given[name] for name in names)
 
-        def chosen(plain, in_kernel, tensors, leave):
-            """Return what to call with the tensors, on machines to leave the plain form."""
-            held = {}
-            if tensors[0].shape[1] <= UNROLLED_STEPS and kernels.wanted(compiled):
-                held = kernels.of_neuron(dynamics, inputs(tensors))
+        def chosen(plain, in_kernel, tensors, left):
+            """Return what to call with the tensors: the plain form on machines `left` to it."""
+            a, held = inputs(tensors), {}
+            if a.steps <= UNROLLED_STEPS and kernels.wanted(compiled):
+                held = kernels.of_neuron(dynamics, a)
+            leave = left(a)
             forms = {n: kernels.form(n, in_kernel[n], plain) for n in held if n not in leave}
             return by_platform(plain, plain, **forms)
 
@@ -229,12 +230,11 @@ def _spiking(dynamics, constants, compiled):
         backwards = {name: gradient_in_kernel(name) for name in kernels.MACHINES}
 
         def spikes(*tensors):
-            leave = kernels.left_forward(inputs(tensors))
-            return chosen(plain, forwards, tensors, leave)(*tensors), tensors
+            return chosen(plain, forwards, tensors, kernels.left_forward)(*tensors), tensors
 
         def gradient(tensors, g):
-            leave = kernels.left_backward(inputs(tensors))
-            return chosen(plain_gradient, backwards, tensors, leave)(g, *tensors)
+            function = chosen(plain_gradient, backwards, tensors, kernels.left_backward)
+            return function(g, *tensors)
 
         return with_backward(spikes, gradient, compiled)
 

@@ -91,7 +91,7 @@ def run(model, inputs, clock, visit):
     Raises:
         ValueError: for a layer that does not run one time step at a time.
     """
-    names = []
+    names = set()
 
     def walk(graph, x, timed):
         # Whether tensors have a time axis. They are kept, so that each has an identity of its own.
@@ -122,8 +122,9 @@ def run(model, inputs, clock, visit):
             step = args[0][:, 0]
             if keras.backend.is_float_dtype(keras.backend.standardize_dtype(step.dtype)):
                 step = ops.cast(step, layer.compute_dtype)
-            names.append(finding.numbered(layer.name, names))
-            y = visit(names[-1], layer, step, clock)
+            name = finding.numbered(layer.name, names)
+            names.add(name)
+            y = visit(name, layer, step, clock)
             return (y, False) if getattr(layer, "ends_steps", False) else (y[:, None], True)
         if steps:
             _check_single(layer, args)

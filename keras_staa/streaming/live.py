@@ -127,12 +127,13 @@ class LiveFrames:
                 )
         t = events["t"].astype("int64")
         before = t[0] if self._last is None else self._last
-        if (np.diff(t, prepend=before) < 0).any():
+        passed = np.diff(t, prepend=before)
+        if (passed < 0).any():
             raise ValueError(
                 "`events` must be sorted by t, and not be before those of the last call. "
                 f"Received: t from {t.min()} to {t.max()} behind {before}"
             )
-        pause = int(np.diff(t, prepend=before).max())
+        pause = int(passed.max())
         if pause > MOST_FRAMES * self.duration:
             raise ValueError(
                 f"`events` must have no pause of more than {MOST_FRAMES} frames; call `reset` "
