@@ -7,24 +7,33 @@ from keras_staa import checks
 from keras_staa.initializers import VarianceScaling
 from keras_staa.layers import Conv2D
 from keras_staa.layers.pooling import MaxPooling2D
+from keras_staa.models.argument import FIXED, Argument
 from keras_staa.models.blocks import convolution, each_step, spikes, spread
 from keras_staa.models.registry import register
 
-# A patch of the whitening convolution has this many pixels a side.
-PATCH = 2
 WHITENING = "whitening"
+STEM_STRIDES = Argument(
+    name="stem_strides",
+    default=1,
+    text="positive integer, strides of the whitening convolution, whose patches have twice as many "
+    "pixels a side. With 2, images of 64x64 take little more than those of 32x32 do with 1.",
+    check=checks.positive_int,
+    in_presets=FIXED,
+)
 
 
 def whiten(model, images, epsilon=5e-4):
     """Set the first convolution of a `STAACompact` so that its outputs are uncorrelated.
 
     Its filters become the eigenvectors of the covariance of the 2x2 patches of the images, each
-    scaled to a variance of 1 and in both signs. They are not trained. Call it once, before
-    training, with some thousand training images.
+    scaled to a variance of 1 and in both signs. With `stem_strides=2` patches have 4x4 pixels, and
+    the half of the eigenvectors with the larger variances is taken. The filters are not trained.
+    Call it once, before training, with some thousand training images.
 
     Args:
         model: a network of the factory `STAACompact`.
         images: array (N, H, W, C), or frames (N, T, H, W, C), in the range of the model's input.
+            They may have another height and width than the input.
         epsilon: positive float, added to the variances: directions in which patches hardly differ
             are not amplified.
 
@@ -48,29 +57,39 @@ def whiten(model, images, epsilon=5e-4):
     if WHITENING not in names:
         raise ValueError(f"`model` must be a STAACompact. Received: model={model!r}")
     images, shape = np.asarray(images, "float32"), model.input_shape[1:]
-    fits = images.ndim == len(shape) + 1 and all(
-        size in (None, given) for size, given in zip(shape, images.shape[1:], strict=True)
-    )
-    if not fits or not len(images):
+    layer = model.get_layer(WHITENING)
+    layer = getattr(layer, "layer", layer)
+    smallest = (1, *(1,) * (len(shape) - 3), *layer.kernel_size, shape[-1])
+    fits = images.ndim == len(smallest) and images.shape[-1] == shape[-1]
+    if not fits or any(given < least for given, least in zip(images.shape, smallest, strict=True)):
+        steps = ", steps" * (len(shape) - 3)
+        least = " x ".join(map(str, layer.kernel_size))
         raise ValueError(
-            f"`images` must be of the shape (N, {', '.join(map(str, shape))}), N of 1 or more. "
-            f"Received: images.shape={images.shape}"
+            f"`images` must be of the shape (N{steps}, height, width, {shape[-1]}), N of 1 or "
+            f"more and at least {least} pixels. Received: images.shape={images.shape}"
         )
     if "normalization" in names:
         normalization = model.get_layer("normalization")
         images = keras.ops.convert_to_numpy(normalization(images))
-    patches = np.lib.stride_tricks.sliding_window_view(
-        images.reshape(-1, *shape[-3:]), (PATCH, PATCH), axis=(1, 2)
-    )
-    # (..., C, PATCH, PATCH) -> the kernel's order, (PATCH, PATCH, C).
-    rows = np.moveaxis(patches, 3, -1).reshape(-1, PATCH * PATCH * shape[-1])
-    variances, vectors = np.linalg.eigh(rows.T.astype("float64") @ rows / len(rows))
-    filters = (vectors / np.sqrt(variances + epsilon))[:, ::-1]
+    variances, vectors = np.linalg.eigh(_covariance(images.reshape(-1, *images.shape[-3:]), layer))
+    filters = (vectors / np.sqrt(variances + epsilon))[:, ::-1][:, : layer.filters // 2]
     kernel = np.concatenate([filters, -filters], axis=1)
-    layer = model.get_layer(WHITENING)
-    layer = getattr(layer, "layer", layer)
     layer.kernel.assign(kernel.reshape(layer.kernel.shape).astype("float32"))
     return model
+
+
+def _covariance(images, layer):
+    """Return the covariance of the patches that a convolution sees, in the kernel's order."""
+    total, count, size = 0.0, 0, layer.kernel_size
+    # The patches of thousands of images take many times the memory of the images.
+    for start in range(0, len(images), 500):
+        patches = np.lib.stride_tricks.sliding_window_view(
+            images[start : start + 500], size, axis=(1, 2)
+        )
+        # (..., C, height, width) -> (height, width, C).
+        rows = np.moveaxis(patches, 3, -1).reshape(-1, size[0] * size[1] * images.shape[-1])
+        total, count = total + rows.T.astype("float64") @ rows, count + len(rows)
+    return total / count
 
 
 @register(
@@ -78,14 +97,17 @@ def whiten(model, images, epsilon=5e-4):
     width=64,
     source="this library's; the convolutions are those of "
     "https://github.com/KellerJordan/cifar10-airbench with neurons in place of GELU.",
+    arguments=[STEM_STRIDES],
     adapt=whiten,
 )
 def STAACompact(x, arguments):
     """Compact spiking network with spatial-temporal attention: six convolutions, 2 M weights."""
-    patch = PATCH * PATCH * arguments.input_shape[-1]
+    strides = arguments.stem_strides
     whitening = Conv2D(
-        2 * patch,
-        PATCH,
+        # Both signs of the leading 1 / strides of the eigenvectors.
+        2 * 4 * strides * arguments.input_shape[-1],
+        2 * strides,
+        strides=strides,
         use_bias=False,
         data_format="channels_last",
         kernel_initializer=_initializer(),

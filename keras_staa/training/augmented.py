@@ -44,9 +44,8 @@ class Augmented(keras.Model):
         if not isinstance(inputs, dict):
             return self.network(inputs, training=training)
         images, labels = inputs[IMAGES], inputs[LABELS]
-        if training:
-            images, labels = augmenting.apply(self.augmentation, images, labels)
-            images = ops.cast(images, "float32")
+        images, labels = augmenting.apply(self.augmentation, images, labels, bool(training))
+        images = ops.cast(images, "float32")
         logits = self.network(images, training=training)
         return {IMAGES: images, LABELS: labels, LOGITS: logits}
 

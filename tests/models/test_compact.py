@@ -23,9 +23,11 @@ def whitened(model, images):
     layer = model.get_layer(WHITENING)
     kernel = ops.convert_to_numpy(getattr(layer, "layer", layer).kernel).astype("float64")
     total = 0
-    for row in range(2):
-        for column in range(2):
-            part = images[:, row : row + 31, column : column + 31]
+    rows, columns = kernel.shape[:2]
+    for row in range(rows):
+        for column in range(columns):
+            below, right = images.shape[1] - rows + row + 1, images.shape[2] - columns + column + 1
+            part = images[:, row:below, column:right]
             total = total + part.astype("float64") @ kernel[row, column]
     return total.reshape(-1, kernel.shape[-1])
 
@@ -54,6 +56,36 @@ def test_the_whitening_sees_images_as_the_convolution_does():
     np.testing.assert_allclose(outputs.T @ outputs / len(outputs), np.eye(8), atol=1e-3)
 
 
+def test_a_strided_stem_keeps_the_leading_directions_of_larger_patches():
+    images = textures(40)
+    model = keras_staa.STAACompact(width=4, steps=1, stem_strides=2)
+    plain = keras_staa.STAACompact(width=4, steps=1, input_shape=(16, 16, 3))
+    assert model.get_layer("stage3_2_neuron").output.shape == (
+        plain.get_layer("stage3_2_neuron").output.shape
+    )
+    outputs = whitened(whiten(model, images, 1e-9), images)
+    assert outputs.shape[1] == 2 * 24
+    moments = outputs[:, :24].T @ outputs[:, :24] / len(outputs)
+    np.testing.assert_allclose(moments, np.eye(24), atol=1e-3)
+    # No directions have more variance: that of the patches explained by the outputs is the most.
+    patches = np.lib.stride_tricks.sliding_window_view(images, (4, 4), axis=(1, 2))
+    rows = patches.reshape(-1, 48).astype("float64")
+    variances = np.linalg.svd(rows, compute_uv=False) ** 2 / len(rows)
+    explained = np.square(rows.T @ outputs[:, :24] / len(outputs)).sum()
+    np.testing.assert_allclose(explained, variances[:24].sum(), rtol=1e-3)
+
+
+def test_images_of_another_size_than_the_input():
+    """A stage of a training may crop the images."""
+    images = textures(20)
+    models = [
+        whiten(keras_staa.STAACompact(width=4, steps=1, input_shape=(size, size, 3)), images)
+        for size in (32, 16)
+    ]
+    kernels = [ops.convert_to_numpy(model.get_layer(WHITENING).kernel) for model in models]
+    np.testing.assert_array_equal(*kernels)
+
+
 @pytest.mark.heavy
 def test_training_leaves_the_whitening_alone():
     images = textures(8)
@@ -71,8 +103,10 @@ def test_training_leaves_the_whitening_alone():
 @pytest.mark.parametrize(
     "images, message",
     [
-        (np.zeros((4, 16, 16, 3)), "`images` must be of the shape (N, 32, 32, 3)"),
+        (np.zeros((4, 32, 32, 1)), "`images` must be of the shape (N, height, width, 3)"),
+        (np.zeros((4, 2, 32, 32, 3)), "`images` must be of the shape (N, height, width, 3)"),
         (np.zeros((0, 32, 32, 3)), "N of 1 or more"),
+        (np.zeros((4, 1, 32, 3)), "at least 2 x 2 pixels"),
     ],
 )
 def test_images_of_another_shape(images, message):

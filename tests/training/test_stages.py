@@ -102,6 +102,16 @@ def test_a_stage_starts_from_the_one_before_and_a_run_resumes_between(
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.heavy
+@pytest.mark.parametrize("in_step", [False, True])
+def test_a_stage_may_train_on_crops_of_another_size(recipe_path, tmp_path, in_step):
+    crop = "[{class_name='RandomResizedCrop', height=12, width=12}]"
+    changes = [f"stages.0.data.augment={crop}", f"training.augment_in_step={str(in_step).lower()}"]
+    recipe = training.load_recipe(recipe_path, changes)
+    result = training.train(recipe, tmp_path / "run", verbose=0)
+    assert zoo.load(tmp_path / "run" / result["preset"]).input_shape == (None, 16, 16, 3)
+
+
 def test_a_network_with_adapt_starts_from_the_training_images(recipe_path):
     recipe = training.load_recipe(recipe_path)
     samples = build.read(recipe, "train", training=True)

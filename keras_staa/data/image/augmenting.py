@@ -43,12 +43,15 @@ def layers_of(augment, image_shape):
     return found
 
 
-def apply(layers, images, labels):
-    """Return images and labels after the layers, of which some mix the labels too."""
+def apply(layers, images, labels, training=True):
+    """Return images and labels after the layers, of which some mix the labels too.
+
+    In inference layers are the identity, or take the middle of the size that they crop to.
+    """
     for layer in layers:
         if mixes(layer):
-            mixed = layer({"images": images, "labels": labels}, training=True)
+            mixed = layer({"images": images, "labels": labels}, training=training)
             images, labels = mixed["images"], mixed["labels"]
         else:
-            images = layer(images, training=True)
+            images = layer(images, training=training)
     return images, labels
