@@ -8,13 +8,13 @@ batches. `image` reads images. A name of a room is singular where a function has
 from keras_staa.data.array_batches import arrays
 from keras_staa.data.frame.layers import (
     FrameCutout,
-    FrameDrop,
     FrameFlip,
     FrameMixUp,
     FrameRoll,
     FrameRotation,
     TimeShift,
 )
+from keras_staa.data.frame.rates import FrameDrop, FrameScale
 from keras_staa.data.frame.reading import events
 from keras_staa.data.image.augment import Cutout, RandomChoice, random_crop
 from keras_staa.data.image.reading import class_names, images
@@ -28,6 +28,7 @@ __all__ = [
     "FrameMixUp",
     "FrameRoll",
     "FrameRotation",
+    "FrameScale",
     "RandomChoice",
     "RandomResizedCrop",
     "TimeShift",

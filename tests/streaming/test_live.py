@@ -35,6 +35,26 @@ def test_frames_are_those_of_the_recording(pieces, size):
     assert sum(int(f.sum()) for f in found) + rest.sum() == len(made)
 
 
+@pytest.mark.parametrize("pieces", [1, 40])
+def test_frames_as_shares_of_the_largest_count_so_far(pieces):
+    made = events(400)
+    # A busy pixel in the first frames, and a pause longer than the largest count is kept.
+    made["x"][:60], made["y"][:60] = 3, 4
+    made["t"][200:] += 100_000
+    counts = LiveFrames(SENSOR, duration=0.01).push(made)
+    live = LiveFrames(SENSOR, duration=0.01, normalize=4)
+    found = [f for part in np.array_split(made, pieces) for f in live.push(part)]
+    most = [frame.max() for frame in counts]
+    assert len(found) == len(counts) > 30 and 0 in most
+    for number, (frame, wanted) in enumerate(zip(found, counts, strict=True)):
+        largest = max(most[max(0, number - 3) : number + 1])
+        np.testing.assert_allclose(frame, wanted / max(largest, 1), rtol=1e-6)
+        assert frame.dtype == "float32"
+    live.reset()
+    live.push(np.array([(1, 1, 0, 1)], DTYPE))
+    assert live.flush()[1, 1, 1] == 1
+
+
 def test_a_pause_has_empty_frames():
     made = np.array([(1, 1, 5, 1), (2, 2, 10_000_005, 0)], DTYPE)
     live = LiveFrames(SENSOR, duration=0.001)
@@ -68,6 +88,8 @@ def test_bad_input():
         LiveFrames(SENSOR, duration=0)
     with pytest.raises(ValueError, match="`duration` must be at least a microsecond"):
         LiveFrames(SENSOR, duration=1e-8)
+    with pytest.raises(ValueError, match="`normalize` must be a positive integer"):
+        LiveFrames(SENSOR, duration=0.01, normalize=0)
     live = LiveFrames(SENSOR, duration=0.01)
     with pytest.raises(ValueError, match="`events` must be a structured array"):
         live.push(np.zeros((3, 4)))

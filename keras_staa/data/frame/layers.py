@@ -159,52 +159,6 @@ class FrameCutout(FrameLayer):
 
 
 @keras.saving.register_keras_serializable("keras_staa")
-class FrameDrop(FrameLayer):
-    """Drops a share of the events of each sample, so that classes are not told by their number.
-
-    A count n of which the share s is dropped becomes `n * (1 - s)`, rounded up or down at random
-    such that this is its mean. For a single event it is the random drop of EventDrop.
-
-    Args:
-        share: float in (0, 1), the largest share. All shares up to it are equally likely.
-        seed: optional integer.
-
-    Input and output shape: `(batch, steps, height, width, channels)`.
-
-    Example:
-
-    >>> frames = FrameDrop(share=0.5, seed=1)(np.ones((1, 4, 50, 50, 2)))
-    >>> np.unique(keras.ops.convert_to_numpy(frames)).tolist()
-    [0.0, 1.0]
-    >>> 0.48 < float(keras.ops.mean(frames)) <= 1
-    True
-
-    Reference:
-        Gu et al., EventDrop: Data Augmentation for Event-based Learning, 2021,
-        https://arxiv.org/abs/2106.05836
-    """
-
-    moves = False
-
-    def __init__(self, share=0.5, seed=None, **kwargs):
-        super().__init__(seed, **kwargs)
-        self.share = checks.positive("share", share)
-        if self.share >= 1:
-            raise ValueError(f"`share` must be less than 1. Received: share={share}")
-
-    def change(self, backend, frames, labels, seed):
-        counts, shape = backend.cast(frames, "float32"), backend.shape(frames)
-        dropped = backend.random.uniform((shape[0], 1, 1, 1, 1), 0.0, self.share, seed=seed)
-        draws = backend.random.uniform(shape, seed=seed)
-        # No draw rounds a count up that is not dropped from.
-        left = backend.numpy.minimum(backend.numpy.floor(counts * (1 - dropped) + draws), counts)
-        return backend.cast(left, frames.dtype), labels
-
-    def get_config(self):
-        return {**super().get_config(), "share": self.share}
-
-
-@keras.saving.register_keras_serializable("keras_staa")
 class TimeShift(FrameLayer):
     """Moves each sample forth or back by whole steps; the steps that become free are empty.
 

@@ -89,9 +89,9 @@ def events(
         batch_size: positive integer.
         augment: None, the name of a policy (`"shift"`, `"standard"`, `"strong"`, see
             `keras_staa.data.frame.augment.pipeline`), a layer for frames (`FrameFlip`, `FrameRoll`,
-            `FrameRotation`, `FrameCutout`, `FrameDrop`, `FrameMixUp`, `TimeShift`), one of
-            `RandomFlip`, `RandomTranslation`, `RandomRotation`, `RandomZoom` and `RandomShear` of
-            `keras.layers`, or a list of such layers.
+            `FrameRotation`, `FrameCutout`, `FrameDrop`, `FrameScale`, `FrameMixUp`, `TimeShift`),
+            one of `RandomFlip`, `RandomTranslation`, `RandomRotation`, `RandomZoom` and
+            `RandomShear` of `keras.layers`, or a list of such layers.
         shuffle: boolean. By default True where `split` starts with `"train"`.
         seed: non-negative integer, of the order and the augmentation.
         one_hot: boolean. If True, labels are one-hot floats, as mixup needs them.

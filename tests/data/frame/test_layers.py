@@ -15,6 +15,7 @@ LAYERS = {
     "cutout": lambda seed=None: data.FrameCutout(3, seed=seed),
     "time": lambda seed=None: data.TimeShift(1, seed=seed),
     "drop": lambda seed=None: data.FrameDrop(0.5, seed=seed),
+    "scale": lambda seed=None: data.FrameScale(2.0, seed=seed),
 }
 COUNT = 400
 
@@ -119,7 +120,7 @@ def test_drop(way):
 
 
 @pytest.mark.parametrize("dtype, channels", [("uint16", 2), ("float32", 2), ("uint8", 3)])
-@pytest.mark.parametrize("name", [name for name in LAYERS if name != "drop"])
+@pytest.mark.parametrize("name", ["flip", "roll", "rotation", "cutout", "time"])
 def test_counts_of_any_dtype_move_alike(name, dtype, channels):
     frames = np.repeat(sample()[None], 20, 0)
     frames = np.concatenate([frames, frames[..., :1]], axis=-1)[..., :channels].astype(dtype)
@@ -147,6 +148,28 @@ def test_mixup_is_a_share_of_two_samples_and_of_their_labels(way):
     np.testing.assert_allclose(mixed, np.ones(SHAPE) * expected[:, None, None, None, None], 1e-5)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_scale(way):
+    """One factor for a sample, whose logarithm is uniform."""
+    counts = np.repeat(sample()[None], COUNT, 0).astype("float32")
+    found = way(data.FrameScale(3.0, seed=1), counts) / counts
+    factors = found[:, 0, 0, 0, 0]
+    np.testing.assert_allclose(
+        found, np.broadcast_to(factors[:, None, None, None, None], found.shape), 1e-5
+    )
+    places = np.arange(1, COUNT + 1) / COUNT
+    assert abs(np.sort(0.5 + np.log(factors) / np.log(9)) - places).max() < 0.1
+
+
+def test_scaled_counts_are_no_whole_numbers():
+    whole, _ = frame_augment.apply([data.FrameScale()], sample()[None], None, (1, 2))
+    parts, _ = frame_augment.apply(
+        [data.FrameScale()], sample()[None].astype("float32"), None, (1, 2)
+    )
+    assert whole.dtype == "float32" and (whole % 1).any()
+    np.testing.assert_array_equal(whole, parts)
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_inside_a_model_saved_and_read_again(name, tmp_path):
     inputs = keras.Input(SHAPE)
@@ -168,6 +191,8 @@ def test_inside_a_model_saved_and_read_again(name, tmp_path):
         (lambda: data.FrameRotation(181), "`degrees` must be at most 180"),
         (lambda: data.FrameDrop(1.0), "`share` must be less than 1"),
         (lambda: data.FrameDrop(0), "`share` must be a positive number"),
+        (lambda: data.FrameScale(1), "`factor` must be greater than 1"),
+        (lambda: data.FrameScale(-2.0), "`factor` must be a positive number"),
         (lambda: data.FrameMixUp(0), "`alpha` must be a positive number"),
         (lambda: data.FrameFlip()(np.ones((2, 3, 4, 2))), "must have rank 5"),
         (lambda: data.FrameMixUp()(np.ones((1, *SHAPE))), "'frames' and 'labels'"),
