@@ -87,11 +87,13 @@ def classify(preset, parts, sensor_size, show=print):
     from keras_staa import streaming
 
     model = keras_staa.zoo.load(preset, causal=True)
-    data = keras_staa.zoo.describe(preset)["training"]["data"]
+    training = keras_staa.zoo.describe(preset)["training"]
+    data = training["data"]
     stepper = streaming.Stepper(model)
     size = model.input_shape[2:4]
     duration = data["window"] / 1e6 / stepper.steps
-    live = streaming.LiveFrames(sensor_size, duration, size)
+    normalize = stepper.steps if training.get("normalize") else None
+    live = streaming.LiveFrames(sensor_size, duration, size, normalize)
     # What compiles does so before the first event.
     stepper.step(np.zeros((1, *size, 2), "float32"), stepper.initial_state())
     state, latencies = stepper.initial_state(), []

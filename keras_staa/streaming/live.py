@@ -1,5 +1,7 @@
 """Frames of a camera that is still recording. Imports neither Keras nor a backend."""
 
+import collections
+
 import numpy as np
 
 from keras_staa import checks
@@ -20,6 +22,10 @@ class LiveFrames:
         sensor_size: (height, width) of the camera.
         duration: seconds of a frame, such as the window of the training data over its time steps.
         size: optional (height, width) of the frames; by default that of the sensor.
+        normalize: None or a positive integer, for networks that were trained with `normalize=True`:
+            each frame is divided by the largest count of so many frames, of itself and of those
+            before it. The network's number of time steps is a good choice. Of a whole window the
+            largest count is known only at its end.
 
     Raises:
         ValueError: for an argument outside its range.
@@ -34,7 +40,7 @@ class LiveFrames:
     (1, 2, (4, 4, 2))
     """
 
-    def __init__(self, sensor_size, duration, size=None):
+    def __init__(self, sensor_size, duration, size=None, normalize=None):
         sensor_size = checks.pair("sensor_size", sensor_size)
         size = checks.pair("size", size) or sensor_size
         if any(own > most for own, most in zip(size, sensor_size, strict=True)):
@@ -46,8 +52,11 @@ class LiveFrames:
             raise ValueError(
                 f"`duration` must be at least a microsecond, in seconds. Received: {duration!r}"
             )
+        if normalize is not None:
+            normalize = checks.positive_int("normalize", normalize)
+        self.normalize = normalize
         self._plan = Plan(sensor_size, 1, "time", size)
-        self._start = self._counts = self._last = None
+        self.reset()
 
     def push(self, events):
         """Count events, and return the frames that are over.
@@ -59,7 +68,8 @@ class LiveFrames:
                 and p, sorted by t, and not before those of the last call.
 
         Returns:
-            A list of float32 arrays (height, width, 2), the counts of OFF and ON events.
+            A list of float32 arrays (height, width, 2), the counts of OFF and ON events, with
+            `normalize` as shares of the largest.
 
         Raises:
             ValueError: for another dtype, events outside the sensor or out of order, or a pause of
@@ -80,8 +90,10 @@ class LiveFrames:
             self._add(places[at:end])
             found.append(self.flush())
             # A long pause has many frames, and all are the same array.
-            found += [self._empty()] * (int(steps[end]) - 1)
-            self._start += self.duration * (int(steps[end]) - 1)
+            pause = int(steps[end]) - 1
+            found += [self._empty()] * pause
+            self._start += self.duration * pause
+            self._largest.extend([0] * min(pause, self.normalize or 0))
             at = end
         self._add(places[at:])
         return found
@@ -92,11 +104,19 @@ class LiveFrames:
             return self._empty()
         counts, self._counts = self._counts, self._empty()
         self._start += self.duration
-        return counts
+        return self._normalized(counts)
 
     def reset(self):
         """Forget all events: the next one begins a frame."""
         self._start = self._counts = self._last = None
+        self._largest = collections.deque(maxlen=self.normalize)
+
+    def _normalized(self, counts):
+        if self.normalize is None:
+            return counts
+        self._largest.append(counts.max())
+        # A frame without events stays one.
+        return counts / np.float32(max(*self._largest, 1))
 
     def _empty(self):
         return np.zeros((*self._plan.size, 2), "float32")
