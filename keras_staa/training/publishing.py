@@ -109,6 +109,9 @@ def preset_name(factory, arguments, data_set):
         kind += f"_{neuron}"
     elif not arguments["attention"]:
         kind += "_lif"
+    # Another stem has other weights, and would else have the name of the network without it.
+    if (strides := arguments.get("stem_strides", 1)) != 1:
+        kind += f"_s{strides}"
     last = re.sub(r"\W", "_", data_set).lower()
     return f"{kind}_w{arguments['width']}_t{arguments['steps']}.{last}"
 
