@@ -83,11 +83,14 @@ def network(weights, shape, classes, width):
 
 
 def frames_of(weights, steps, size):
-    """Return step and size of the frames: as given, or else as the preset was trained."""
+    """Return the steps of the frames and how they are made: as given, or as for the preset."""
+    normalize = False
     if weights is not None:
-        trained = keras_staa.zoo.describe(weights)["arguments"]["input_shape"]
+        preset = keras_staa.zoo.describe(weights)
+        trained = preset["arguments"]["input_shape"]
         steps, size = steps or trained[0], size or tuple(trained[1:3])
-    return steps or STEPS, size
+        normalize = preset["training"].get("normalize", False)
+    return steps or STEPS, {"size": size, "normalize": normalize}
 
 
 def fine_tune(model, train, epochs, rate):
@@ -140,8 +143,8 @@ def draw(path, folder, model, test, most=4):
 
 
 def run(folder, args):
-    steps, size = frames_of(args.weights, args.steps, args.size)
-    options = {"size": size, "batch_size": args.batch_size, "cache_dir": args.cache_dir}
+    steps, options = frames_of(args.weights, args.steps, args.size)
+    options |= {"batch_size": args.batch_size, "cache_dir": args.cache_dir}
     first, second = splits(folder, args.held_out)
     train = keras_staa.data.events(
         folder, steps, split=first, augment=args.augment, seed=args.seed, **options

@@ -76,9 +76,14 @@ def test_takes_over_the_layers_of_a_preset(example, tmp_path):
     model = keras_staa.STAAVGG(input_shape=(3, 16, 16, 2), classes=5, width=4)
     names = [f"class {k}" for k in range(5)]
     preset = keras_staa.zoo.save(
-        model, tmp_path / "five", data_set="none", class_names=names, dtype="float32"
+        model,
+        tmp_path / "five",
+        data_set="none",
+        class_names=names,
+        dtype="float32",
+        training={"normalize": True},
     )
-    assert example.frames_of(preset, None, None) == (3, (16, 16))
+    assert example.frames_of(preset, None, None) == (3, {"size": (16, 16), "normalize": True})
     tuned = example.network(preset, (4, 17, 17, 2), 4, width=None)
     taken = [
         np.array_equal(*weights)
