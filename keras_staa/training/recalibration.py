@@ -13,7 +13,8 @@ def recalibrate(model, batches, steps=50):
 
     In training they are averages of the last few batches alone, and of augmented ones. With small
     batches, or strong augmentation, they fit the data that the network is used on badly. Here they
-    become the plain mean over the batches. Nothing else of the network changes.
+    become the mean and the variance over the samples of all batches: a variance is the mean of
+    those within the batches, plus that of the batches' means. Nothing else of the network changes.
 
     Args:
         model: a `keras.Model`, trained.
@@ -51,9 +52,10 @@ def recalibrate(model, batches, steps=50):
             layer.momentum = 0.0
         for x, *_ in _first(batches, steps):
             model(x, training=True)
-            now = [_statistics(layer) for layer in layers]
+            size = len(keras.tree.flatten(x)[0])
+            now = [size * _moments(layer) for layer in layers]
             sums = now if sums is None else [a + b for a, b in zip(sums, now, strict=True)]
-            count += 1
+            count += size
     finally:
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
@@ -62,15 +64,17 @@ def recalibrate(model, batches, steps=50):
     if not count:
         raise ValueError("`batches` must have at least one batch. Received: none")
     for layer, total in zip(layers, sums, strict=True):
-        mean, variance = total / count
+        mean, square = total / count
         layer.moving_mean.assign(mean)
-        layer.moving_variance.assign(variance)
+        layer.moving_variance.assign(np.maximum(square - mean**2, 0))
     return model
 
 
-def _statistics(layer):
+def _moments(layer):
+    """Return the mean and the mean square of a batch, whose statistics the layer holds."""
     moving = (layer.moving_mean, layer.moving_variance)
-    return np.stack([keras.ops.convert_to_numpy(v).astype("float64") for v in moving])
+    mean, variance = (keras.ops.convert_to_numpy(v).astype("float64") for v in moving)
+    return np.stack([mean, variance + mean**2])
 
 
 def _first(batches, steps):

@@ -15,22 +15,30 @@ def network():
     return keras.Model(inputs, x)
 
 
-def test_they_are_the_means_over_the_batches():
-    x = np.random.default_rng(0).normal(2, 3, (40, 3)).astype("float32")
+def test_they_are_those_of_all_samples():
+    """Also where batches differ among themselves and in size, the last one here."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(2, 3, (35, 3)) + np.arange(35)[:, None] // 10
+    x = x.astype("float32")
     model = network()
     kernel = model.layers[2].get_weights()[0]
     batches = data.arrays(x, batch_size=10, shuffle=False)
     assert recalibrate(model, batches) is model
-    parts = x.reshape(4, 10, 3)
     mean, variance = model.get_layer("first").get_weights()[2:]
-    np.testing.assert_allclose(mean, parts.mean(1).mean(0), rtol=1e-5)
-    np.testing.assert_allclose(variance, parts.var(1).mean(0), rtol=1e-5)
+    np.testing.assert_allclose(mean, x.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(variance, x.var(0), rtol=1e-5)
     # The second sees what the first makes of each batch.
-    hidden = (parts - parts.mean(1, keepdims=True)) / parts.std(1, keepdims=True) @ kernel
+    parts = np.split(x, [10, 20, 30])
+    hidden = np.concatenate([(part - part.mean(0)) / part.std(0) for part in parts]) @ kernel
     mean, variance = model.get_layer("second").get_weights()[2:]
-    np.testing.assert_allclose(mean, hidden.mean(1).mean(0), atol=1e-5)
-    np.testing.assert_allclose(variance, hidden.var(1).mean(0), rtol=1e-4)
+    np.testing.assert_allclose(mean, hidden.mean(0), atol=1e-5)
+    np.testing.assert_allclose(variance, hidden.var(0), rtol=1e-4)
     assert [model.get_layer(name).momentum for name in ("first", "second")] == [0.9, 0.8]
+
+
+def test_the_variance_of_equal_samples_is_not_negative():
+    model = recalibrate(network(), data.arrays(np.full((8, 3), 1e4, "float32"), batch_size=3))
+    assert (model.get_layer("first").get_weights()[3] >= 0).all()
 
 
 def test_as_many_batches_as_asked_for():
