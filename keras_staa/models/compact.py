@@ -85,10 +85,11 @@ def _covariance(images, layer):
     for start in range(0, len(images), 500):
         patches = np.lib.stride_tricks.sliding_window_view(
             images[start : start + 500], size, axis=(1, 2)
-        )
+        )[:, :: layer.strides[0], :: layer.strides[1]]
         # (..., C, height, width) -> (height, width, C).
         rows = np.moveaxis(patches, 3, -1).reshape(-1, size[0] * size[1] * images.shape[-1])
-        total, count = total + rows.T.astype("float64") @ rows, count + len(rows)
+        rows = rows.astype("float64")
+        total, count = total + rows.T @ rows, count + len(rows)
     return total / count
 
 
