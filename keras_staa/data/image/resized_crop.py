@@ -66,37 +66,38 @@ class RandomResizedCrop(_keras.DataLayer):
             return images[..., top : top + self.height, left : left + self.width, :]
         single = len(shape) == 3
         batch = images[None] if single else images
-        count = 1 if single else shape[0]
-        moved = self.backend.image.affine_transform(
-            batch,
-            self._transforms(count, *sides),
-            interpolation="bilinear",
-            fill_mode="nearest",
-            data_format="channels_last",
-        )[:, : self.height, : self.width]
+        down, across = self._shares(1 if single else shape[0], *sides)
+        einsum, dtype = self.backend.numpy.einsum, images.dtype
+        # Two products instead of a gather for each pixel: it is separable, and accelerators are
+        # slow at gathers.
+        moved = einsum("bhy,byxc->bhxc", self.backend.cast(down, dtype), batch)
+        moved = einsum("bwx,bhxc->bhwc", self.backend.cast(across, dtype), moved)
         return moved[0] if single else moved
 
-    def _transforms(self, count, height, width):
-        """Return the eight coefficients of each image, from places of the output to the input."""
+    def _shares(self, count, height, width):
+        """Return what share each row of the input has in each row of the output, and of columns."""
         numpy, random = self.backend.numpy, self.backend.random
         seed = _keras.seed_of(self)
-        height = self.backend.cast(height, "float32")
-        width = self.backend.cast(width, "float32")
+
+        def number(x):
+            return self.backend.cast(x, "float32")
 
         def uniform(low, high):
-            return random.uniform((count,), low, high, dtype="float32", seed=seed)
+            return random.uniform((count, 1), low, high, dtype="float32", seed=seed)
 
-        area = height * width * uniform(*self.scale)
+        def shares(length, pixels, whole):
+            start = (number(whole) - length) * uniform(0.0, 1.0)
+            # The centre of a pixel of the output is that of its part of the crop.
+            centres = (numpy.arange(pixels, dtype="float32") + 0.5) / pixels
+            places = numpy.clip(start + length * centres - 0.5, 0.0, number(whole) - 1)
+            distances = places[..., None] - number(numpy.arange(whole))
+            return numpy.maximum(1.0 - numpy.abs(distances), 0.0)
+
+        area = number(height) * number(width) * uniform(*self.scale)
         root = numpy.exp(uniform(*map(math.log, self.ratio)) / 2)
-        rows = numpy.minimum(numpy.sqrt(area) / root, height)
-        columns = numpy.minimum(numpy.sqrt(area) * root, width)
-        top = (height - rows) * uniform(0.0, 1.0)
-        left = (width - columns) * uniform(0.0, 1.0)
-        # The centre of a pixel of the output is that of its part of the crop.
-        x, y = columns / self.width, rows / self.height
-        zero = numpy.zeros_like(x)
-        coefficients = [x, zero, left + x / 2 - 0.5, zero, y, top + y / 2 - 0.5, zero, zero]
-        return numpy.stack(coefficients, axis=1)
+        rows = numpy.minimum(numpy.sqrt(area) / root, number(height))
+        columns = numpy.minimum(numpy.sqrt(area) * root, number(width))
+        return shares(rows, self.height, height), shares(columns, self.width, width)
 
     def get_config(self):
         config = {"height": self.height, "width": self.width, "scale": self.scale}

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import scipy.ndimage
 
 from keras_staa.data import RandomResizedCrop
 
@@ -52,6 +53,45 @@ def test_the_whole_image_is_resized_bilinearly():
     low = np.floor(x).astype(int)
     expected = image[:, low] * (1 - (x - low)) + image[:, np.minimum(low + 1, 11)] * (x - low)
     np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
+def test_each_part_is_resized_bilinearly():
+    """Also where pixels of the output lie over the edge of the image."""
+    size, channels = 10, 3
+    noise = np.random.default_rng(0).random((30, size, size, channels)).astype("float32")
+    layer = RandomResizedCrop(8, 9, scale=(0.3, 1.0), seed=1)
+    shown = keras.ops.convert_to_numpy(
+        layer(np.concatenate([ramp(30, size, size), noise], axis=-1), training=True)
+    )
+    for image, (y, x), found in zip(
+        noise, zip(shown[:, :, 4, 0], shown[:, 4, :, 1], strict=True), shown[..., 2:], strict=True
+    ):
+        places = np.meshgrid(y - 0.5, x - 0.5, indexing="ij")
+        for channel in range(channels):
+            expected = scipy.ndimage.map_coordinates(image[..., channel], places, order=1)
+            np.testing.assert_allclose(found[..., channel], expected, atol=1e-4)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="sizes that are not known")
+def test_images_of_unknown_size():
+    import tensorflow as tf
+
+    images = ramp(3, 9, 10)
+    layer = RandomResizedCrop(9, 10, scale=(1.0, 1.0), ratio=(1.0, 1.0), seed=1)
+    signature = tf.TensorSpec((None, None, None, 2), "float32")
+    shown = tf.function(lambda x: layer(x, training=True), input_signature=[signature])(images)
+    # A square of the area of the image is higher than it, and is cut to its height.
+    np.testing.assert_allclose(shown[..., 0], images[..., 0], atol=1e-4)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="reads the program of JAX")
+def test_a_compiled_crop_has_no_gather():
+    """Accelerators gather pixel by pixel."""
+    import jax
+
+    layer = RandomResizedCrop(8, 8, seed=1)
+    text = jax.jit(lambda x: layer(x, training=True)).lower(np.ones((2, 16, 16, 3))).as_text()
+    assert "dot_general" in text and "gather" not in text
 
 
 def test_inference_is_the_central_part():
