@@ -66,12 +66,17 @@ class RandomResizedCrop(_keras.DataLayer):
             return images[..., top : top + self.height, left : left + self.width, :]
         single = len(shape) == 3
         batch = images[None] if single else images
-        down, across = self._shares(1 if single else shape[0], *sides)
-        einsum, dtype = self.backend.numpy.einsum, images.dtype
+        count, channels = 1 if single else shape[0], shape[-1]
+        numpy, dtype = self.backend.numpy, images.dtype
+        down, across = (self.backend.cast(x, dtype) for x in self._shares(count, *sides))
         # Two products instead of a gather for each pixel: it is separable, and accelerators are
-        # slow at gathers.
-        moved = einsum("bhy,byxc->bhxc", self.backend.cast(down, dtype), batch)
-        moved = einsum("bwx,bhxc->bhwc", self.backend.cast(across, dtype), moved)
+        # slow at gathers. In this order neither needs its operands transposed.
+        moved = numpy.reshape(batch, (count, sides[0], sides[1] * channels))
+        moved = numpy.einsum("byk,bhy->bkh", moved, down)
+        moved = numpy.reshape(moved, (count, sides[1], channels * self.height))
+        moved = numpy.einsum("bwx,bxk->bwk", across, moved)
+        moved = numpy.reshape(moved, (count, self.width, channels, self.height))
+        moved = numpy.transpose(moved, (0, 3, 1, 2))
         return moved[0] if single else moved
 
     def _shares(self, count, height, width):
