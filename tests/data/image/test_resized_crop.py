@@ -84,6 +84,17 @@ def test_images_of_unknown_size():
     np.testing.assert_allclose(shown[..., 0], images[..., 0], atol=1e-4)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="compiles with TensorFlow")
+def test_xla_compiles_a_crop_on_tensorflow():
+    """For TPUs everything in a step must be compiled by it."""
+    import tensorflow as tf
+
+    images = ramp(2, 9, 10)
+    layer = RandomResizedCrop(9, 10, scale=(1.0, 1.0), ratio=(1.0, 1.0), seed=1)
+    shown = tf.function(lambda x: layer(x, training=True), jit_compile=True)(images)
+    np.testing.assert_allclose(shown[..., 0], images[..., 0], atol=1e-4)
+
+
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="reads the program of JAX")
 def test_a_compiled_crop_has_no_gather():
     """Accelerators gather pixel by pixel."""
