@@ -21,10 +21,10 @@ def textures(count, channels=3, seed=0):
 def whitened(model, images):
     """What the whitening convolution makes of images, by NumPy: (places, filters)."""
     layer = model.get_layer(WHITENING)
-    kernel = ops.convert_to_numpy(getattr(layer, "layer", layer).kernel).astype("float64")
+    layer = getattr(layer, "layer", layer)
+    kernel = ops.convert_to_numpy(layer.kernel).astype("float64")
     total = 0
-    rows, columns = kernel.shape[:2]
-    down, across = getattr(layer, "layer", layer).strides
+    (rows, columns), (down, across) = layer.kernel_size, layer.strides
     for row in range(rows):
         for column in range(columns):
             below, right = images.shape[1] - rows + row + 1, images.shape[2] - columns + column + 1

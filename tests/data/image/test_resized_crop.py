@@ -72,6 +72,20 @@ def test_each_part_is_resized_bilinearly():
             np.testing.assert_allclose(found[..., channel], expected, atol=1e-4)
 
 
+def test_in_bfloat16_products_are_in_float32():
+    # Keras rounds the input; these are exact in it.
+    images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3)).astype("float32")
+    exact, rounded = (
+        RandomResizedCrop(8, 8, seed=1, dtype=dtype)(images, training=True)
+        for dtype in ("float32", "mixed_bfloat16")
+    )
+    assert keras.backend.standardize_dtype(rounded.dtype) == "bfloat16"
+    expected = keras.ops.convert_to_numpy(keras.ops.cast(exact, "bfloat16")).astype("float32")
+    found = keras.ops.convert_to_numpy(rounded).astype("float32")
+    np.testing.assert_allclose(found, expected, rtol=2**-7)
+    assert (found == expected).mean() > 0.95
+
+
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="sizes that are not known")
 def test_images_of_unknown_size():
     import tensorflow as tf
