@@ -47,7 +47,7 @@ class Constant(keras.initializers.Constant):
     [0.5, 0.5]
     """
 
-    def __call__(self, shape, dtype=None, layout=None):
+    def __call__(self, shape, dtype=None):
         values = np.full(shape, self.value, "float32")
         return ops.cast(values, dtype or keras.config.floatx())
 

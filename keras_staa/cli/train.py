@@ -16,7 +16,14 @@ def add_arguments(parser):
     )
     parser.add_argument("--backend", choices=["tensorflow", "jax", "torch"])
     parser.add_argument(
-        "--devices", type=int, help="devices of this machine that share each batch (not on PyTorch)"
+        "--devices",
+        type=int,
+        help="devices of this machine that share each batch; on PyTorch each has its own process",
+    )
+    parser.add_argument(
+        "--model-devices",
+        type=int,
+        help="how many of the devices share the classes of the read-out (JAX)",
     )
     parser.add_argument(
         "--processes", type=int, help="processes that train one network (not on TensorFlow)"
@@ -72,6 +79,7 @@ def run(args):
     from keras_staa.training import processes
 
     group = training.Group()
+    args.devices, args.processes = processes.of_devices(args.devices, args.processes)
     if args.processes is not None:
         if args.process is None:
             _launch(args.processes)
@@ -79,7 +87,8 @@ def run(args):
         processes.end_with_launcher()
         group = training.connect(args.coordinator, args.processes, args.process)
     out = args.out or pathlib.Path("runs") / pathlib.Path(args.recipe).stem
-    result = training.train(recipe, out, devices=args.devices, group=group, **places)
+    shared = {"devices": args.devices, "model_devices": args.model_devices}
+    result = training.train(recipe, out, group=group, **shared, **places)
     if result is not None:
         print(f"{pathlib.Path(out) / result['preset']}: accuracy {result['accuracy']}")
 

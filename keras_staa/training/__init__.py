@@ -2,6 +2,7 @@
 
 from keras_staa.training import topology
 from keras_staa.training.augmented import Augmented, with_labels
+from keras_staa.training.devices import layout_map
 from keras_staa.training.distiller import Distiller
 from keras_staa.training.processes import Group, connect
 from keras_staa.training.recalibration import recalibrate
@@ -16,6 +17,7 @@ __all__ = [
     "WaitingShare",
     "connect",
     "json_schema",
+    "layout_map",
     "list_recipes",
     "load_recipe",
     "recalibrate",

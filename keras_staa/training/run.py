@@ -11,7 +11,7 @@ import keras
 
 from keras_staa.callbacks import Checkpoint
 from keras_staa.training import build, run_folder
-from keras_staa.training.devices import use_devices
+from keras_staa.training.devices import check_classes, prepare, use_devices
 from keras_staa.training.processes import ALONE, average_gradients, check_equal
 from keras_staa.training.publishing import publish
 from keras_staa.training.recipe import stages_of
@@ -39,7 +39,16 @@ class StopAtNaN(keras.callbacks.Callback):
             )
 
 
-def train(recipe, out, data_dir=None, cache_dir=None, devices=None, verbose=2, group=ALONE):
+def train(
+    recipe,
+    out,
+    data_dir=None,
+    cache_dir=None,
+    devices=None,
+    verbose=2,
+    group=ALONE,
+    model_devices=None,
+):
     """Train a network by a recipe, and write it as a preset.
 
     Call it again with the same arguments after an interruption: the run resumes from its last
@@ -56,6 +65,7 @@ def train(recipe, out, data_dir=None, cache_dir=None, devices=None, verbose=2, g
         verbose: as in `fit`.
         group: what `keras_staa.training.connect` returns, where several processes train. The first
             one writes the folder, which the others read, and measures the network.
+        model_devices: None, or how many of `devices` share the classes of the read-out (JAX).
 
     Returns:
         A dictionary: `preset`, the path of the trained network; `accuracy` on the test split, or
@@ -77,7 +87,7 @@ def train(recipe, out, data_dir=None, cache_dir=None, devices=None, verbose=2, g
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(recipe.training.policy)
         try:
-            with use_devices(devices, recipe.training.batch_size, group):
+            with use_devices(devices, recipe.training.batch_size, group, model_devices):
                 model, names = _fit(recipe, folder, places, verbose if first else 0, group)
             if not first:
                 return None
@@ -118,7 +128,8 @@ def _fit_stage(recipe, folder, checkpoints, before, done, *, places, verbose, gr
     names = build.class_names(recipe, samples, places["data_dir"])
     layers, shape = build.layers_in_step(recipe, sample_shape(samples))
     steps = len(samples)
-    network = build.network(recipe, shape, len(names))
+    check_classes(len(names))
+    network = prepare(build.network(recipe, shape, len(names)))
     model = build.trained(recipe, network, layers)
     samples = build.for_step(recipe, samples)
     model.compile(

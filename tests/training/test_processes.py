@@ -42,7 +42,9 @@ def test_two_processes_train_what_one_trains(tmp_path):
     found = []
     for count in (1, 2):
         out = tmp_path / str(count)
-        more = ("--processes", count, "--set", "data.augment=[]")
+        # On PyTorch, each device has its own process.
+        kind = "--devices" if BACKEND == "torch" else "--processes"
+        more = (kind, count, "--set", "data.augment=[]")
         done = subprocess.run(
             command(recipe, out, *more),
             env=ENVIRONMENT,
@@ -189,6 +191,26 @@ def test_the_processes_end_with_the_one_that_started_them(tmp_path):
 def test_arguments_outside_their_ranges(arguments, message):
     with pytest.raises(ValueError, match=message):
         processes.connect(*arguments)
+
+
+def test_pytorch_has_a_process_for_each_device(monkeypatch):
+    of = processes.of_devices
+    assert of(None, 3) == (None, 3)
+    if BACKEND != "torch":
+        assert of(2, None) == (2, None) and of(2, 3) == (2, 3)
+        return
+    import torch
+
+    assert of(1, None) == (None, None) and of(2, None) == of(2, 2) == (None, 2)
+    with pytest.raises(ValueError, match="must be equal on PyTorch.*devices=2, processes=3"):
+        of(2, 3)
+    with pytest.raises(ValueError, match="`devices` must be a positive integer"):
+        of(0, None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert of(2, None) == (None, 2)
+    with pytest.raises(ValueError, match="`devices` must be at most 2.*devices=3"):
+        of(3, None)
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="The others train in several.")
