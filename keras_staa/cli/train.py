@@ -72,7 +72,7 @@ def run(args):
     recipe = training.load_recipe(args.recipe, args.changes)
     places = {"data_dir": args.data_dir, "cache_dir": args.cache_dir}
     if args.dry_run:
-        _dry_run(recipe, places, args.topology)
+        _dry_run(recipe, places, args.topology, args.model_devices)
         return
     if args.topology is not None:
         raise ValueError("`topology` must be given with --dry-run, and not without it.")
@@ -117,7 +117,7 @@ def _list(training):
     show(table)
 
 
-def _dry_run(recipe, places, topology):
+def _dry_run(recipe, places, topology, model_devices):
     from keras_staa.training.recipe import dump, stages_of
 
     print(dump(recipe))
@@ -125,16 +125,18 @@ def _dry_run(recipe, places, topology):
     for number, stage in enumerate(stages, start=1):
         if len(stages) > 1:
             print(f"Stage {number}")
-        _print_cost(stage, places, topology)
+        _print_cost(stage, places, topology, model_devices)
 
 
-def _print_cost(recipe, places, topology):
+def _print_cost(recipe, places, topology, model_devices):
     from keras_staa import training
     from keras_staa.training import build, cost
+    from keras_staa.training.devices import check_classes
     from keras_staa.training.run import sample_shape
 
     samples = build.read(recipe, recipe.data.train, training=True, **places)
     names = build.class_names(recipe, samples, places["data_dir"])
+    check_classes(len(names), model_devices)
     count = len(samples) * recipe.training.batch_size
     _, shape = build.layers_in_step(recipe, sample_shape(samples))
     found = cost.estimate(recipe, shape, len(names), count, timed=topology is None)
@@ -145,7 +147,9 @@ def _print_cost(recipe, places, topology):
     if topology is None:
         print(f"hours on this machine, from one step: {found['hours']:.1f}")
         return
-    step = training.topology.describe_recipe(recipe, topology, shape, len(names))
+    step = training.topology.describe_recipe(
+        recipe, topology, shape, len(names), model_devices=model_devices or 1
+    )
     print(f"chips: {step['chips']}, samples on each: {step['batch']}")
     print(f"memory of a chip: {step['memory'] / 1e9:.2f} GB")
     print(f"operations of a chip in a step: {step['flops'] / 1e12:.2f} TFLOP")

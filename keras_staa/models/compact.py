@@ -104,6 +104,7 @@ def _covariance(images, layer):
 def STAACompact(x, arguments):
     """Compact spiking network with spatial-temporal attention: six convolutions, 2 M weights."""
     strides = arguments.stem_strides
+    _check_size(arguments.input_shape, 9 * strides)
     whitening = Conv2D(
         # Both signs of the leading 1 / strides of the eigenvectors.
         2 * 4 * strides * arguments.input_shape[-1],
@@ -139,6 +140,15 @@ def STAACompact(x, arguments):
             x = spikes(x, arguments, name, attention=not first)
         stages[f"stage{stage}"] = [x]
     return stages
+
+
+def _check_size(shape, least):
+    """Three poolings need 8 x 8 after the stem, which is one less than the size by its strides."""
+    if any(size is not None and size < least for size in shape[-3:-1]):
+        raise ValueError(
+            f"`input_shape` must have a height and a width of at least {least}. Received: "
+            f"input_shape={shape}"
+        )
 
 
 def _initializer():

@@ -82,6 +82,11 @@ def network(recipe, sample_shape, classes):
     )
 
 
+def without_teacher(recipe):
+    """Return a recipe without its teacher, which may not be there where costs are estimated."""
+    return recipe.model_copy(update={"teacher": None})
+
+
 def begin(recipe, network, before, samples):
     """Give the network of a stage the weights that it starts from.
 

@@ -27,6 +27,7 @@ def estimate(recipe, sample_shape, classes, samples, timed=True):
         the outputs of all layers for a batch, which a compiler may undercut; and `hours` on this
         machine without a teacher's part, or None if not timed.
     """
+    recipe = build.without_teacher(recipe)
     model = build.network(recipe, sample_shape, classes)
     per_epoch = max(samples // recipe.training.batch_size, 1)
     optimizer = build.optimizer(recipe, model, per_epoch)
@@ -74,15 +75,13 @@ def _outputs(model):
 
 
 def _seconds(recipe, model, optimizer):
-    """Return the seconds of a training step without a teacher, from one of a part of its batch."""
+    """Return the seconds of a training step, from one of a part of its batch."""
     batch = min(recipe.training.batch_size, 8)
     shape = model.input_shape[1:]
     x = np.random.default_rng(0).random((batch, *shape), "float32")
-    y = np.zeros((batch, *model.output_shape[1:]), "float32")
-    y[..., 0] = 1
-    if len(y.shape) == 3 and recipe.teacher is None:
-        # The loss repeats the labels of a sample for its steps.
-        y = y[:, 0]
+    # A loss of the logits of each step repeats the label of a sample.
+    y = np.zeros((batch, model.output_shape[-1]), "float32")
+    y[:, 0] = 1
     model.compile(optimizer, build.loss(recipe))
     model.train_on_batch(x, y)
     start = time.perf_counter()

@@ -94,17 +94,12 @@ def layout_map(device_mesh):
     return layout
 
 
-def check_classes(classes):
-    """Raise a `ValueError` if the devices in use cannot share the classes."""
-    engine = keras.distribution.distribution()
-    if not isinstance(engine, keras.distribution.ModelParallel):
-        return
-    mesh = engine.device_mesh
-    parts = mesh.shape[mesh.axis_names.index(MODEL)]
-    if classes % parts:
+def check_classes(classes, model_devices):
+    """Raise a `ValueError` if devices cannot share the classes of a read-out."""
+    if model_devices is not None and classes % model_devices:
         raise ValueError(
             f"`model_devices` must divide the number of classes, {classes}. "
-            f"Received: model_devices={parts}"
+            f"Received: model_devices={model_devices}"
         )
 
 

@@ -88,7 +88,14 @@ def train(
         keras.config.set_dtype_policy(recipe.training.policy)
         try:
             with use_devices(devices, recipe.training.batch_size, group, model_devices):
-                model, names = _fit(recipe, folder, places, verbose if first else 0, group)
+                model, names = _fit(
+                    recipe,
+                    folder,
+                    places=places,
+                    verbose=verbose if first else 0,
+                    group=group,
+                    model_devices=model_devices,
+                )
             if not first:
                 return None
             result = publish(recipe, folder, model, names, places)
@@ -98,7 +105,7 @@ def train(
             keras.config.set_dtype_policy(before)
 
 
-def _fit(recipe, folder, places, verbose, group):
+def _fit(recipe, folder, group, **arguments):
     """Return the trained network, and the names of its classes."""
     stages, place = stages_of(recipe), folder / run_folder.CHECKPOINTS
     places_of = [place / f"stage-{n}" for n in range(1, len(stages) + 1)]
@@ -109,7 +116,7 @@ def _fit(recipe, folder, places, verbose, group):
     network, done = None, sum(stage.training.epochs for stage in stages[:begun])
     for stage, checkpoints in list(zip(stages, places_of, strict=True))[begun:]:
         network, names = _fit_stage(
-            stage, folder, checkpoints, network, done, places=places, verbose=verbose, group=group
+            stage, folder, checkpoints, network, done, group=group, **arguments
         )
         done += stage.training.epochs
     if group.index == 0:
@@ -117,7 +124,7 @@ def _fit(recipe, folder, places, verbose, group):
     return network, names
 
 
-def _fit_stage(recipe, folder, checkpoints, before, done, *, places, verbose, group):
+def _fit_stage(recipe, folder, checkpoints, before, done, *, places, verbose, group, model_devices):
     """Train the network of a stage, after `done` epochs of the stages before."""
     # Of the stage, so that a run that resumes in it draws as one that came through all.
     keras.utils.set_random_seed(recipe.training.seed + done)
@@ -128,7 +135,7 @@ def _fit_stage(recipe, folder, checkpoints, before, done, *, places, verbose, gr
     names = build.class_names(recipe, samples, places["data_dir"])
     layers, shape = build.layers_in_step(recipe, sample_shape(samples))
     steps = len(samples)
-    check_classes(len(names))
+    check_classes(len(names), model_devices)
     network = prepare(build.network(recipe, shape, len(names)))
     model = build.trained(recipe, network, layers)
     samples = build.for_step(recipe, samples)

@@ -9,8 +9,10 @@ import re
 
 import keras
 
-from keras_staa import _keras
+from keras_staa import _keras, checks
+from keras_staa.models.transfer import READ_OUT
 from keras_staa.training import build, gpus, traffic
+from keras_staa.training.devices import BATCH, MODEL, check_classes
 
 COLLECTIVES = (
     "all-gather",
@@ -24,19 +26,21 @@ COLLECTIVES = (
 SETTINGS = {"TPU_SKIP_MDS_QUERY": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
 
 
-def devices(topology):
-    """Return the chips of a topology as a mesh with one axis, `"batch"`.
+def devices(topology, model_devices=1):
+    """Return the chips of a topology as a mesh with the axes `"batch"` and `"model"`.
 
     Args:
         topology: string: TPUs such as `"v5e:4x4"`, which libtpu compiles for; GPUs such as
             `"h100:1"`, which JAX's plugin for CUDA compiles for; or `"here"` for the devices of
             this process.
+        model_devices: positive integer, how many chips share the classes of the read-out.
 
     Returns:
         A `jax.sharding.Mesh`.
 
     Raises:
-        ValueError: if the backend is not JAX or there is no such topology.
+        ValueError: if the backend is not JAX, there is no such topology, or its chips cannot be
+            split.
         ImportError: if the compiler is not installed.
     """
     if keras.backend.backend() != "jax":
@@ -47,7 +51,12 @@ def devices(topology):
     import numpy as np
 
     found = jax.devices() if topology == "here" else _described(topology)
-    return jax.sharding.Mesh(np.array(found), ("batch",))
+    if len(found) % checks.positive_int("model_devices", model_devices):
+        raise ValueError(
+            f"`model_devices` must divide the {len(found)} chips of {topology}. "
+            f"Received: model_devices={model_devices}"
+        )
+    return jax.sharding.Mesh(np.array(found).reshape(-1, model_devices), (BATCH, MODEL))
 
 
 def _described(topology):
@@ -75,8 +84,10 @@ def _described(topology):
         ) from error
 
 
-def describe_recipe(recipe, topology, sample_shape, classes, remat=False, batch=None):
-    """Return what the training step of a recipe takes on each chip of a topology.
+def describe_recipe(
+    recipe, topology, sample_shape, classes, remat=False, batch=None, model_devices=1
+):
+    """Return what the training step of a recipe, without a teacher, takes on each chip.
 
     Args:
         recipe: what `load_recipe` gives.
@@ -85,21 +96,23 @@ def describe_recipe(recipe, topology, sample_shape, classes, remat=False, batch=
         classes: positive integer.
         remat: boolean, whether the network computes its stages again in the backward pass.
         batch: None, or the samples of all chips together, by default the batch of the recipe.
+        model_devices: as in `devices`.
 
     Returns:
         What `describe_step` returns, with `chips` and `batch`, the samples of each chip.
 
     Raises:
-        ValueError: if the chips do not divide the batch.
+        ValueError: if the chips do not divide the batch, or `model_devices` the classes.
     """
-    mesh = devices(topology)
+    mesh = devices(topology, model_devices)
     batch = recipe.training.batch_size if batch is None else batch
-    if batch % mesh.size:
+    if batch % (parts := mesh.shape[BATCH]):
         raise ValueError(
-            f"`training.batch_size` must be divided by the {mesh.size} chips of {topology}. "
-            f"Received: {batch}"
+            f"`training.batch_size` must be divided by {parts}, the chips of {topology} that it is "
+            f"split over. Received: {batch}"
         )
-    before = keras.config.dtype_policy()
+    check_classes(classes, model_devices)
+    recipe, before = build.without_teacher(recipe), keras.config.dtype_policy()
     keras.config.set_dtype_policy(recipe.training.policy)
     try:
         network = build.network(recipe, sample_shape, classes)
@@ -110,7 +123,7 @@ def describe_recipe(recipe, topology, sample_shape, classes, remat=False, batch=
         step = compile_step(network, mesh, batch, labels=(classes,))
     finally:
         keras.config.set_dtype_policy(before)
-    return {"chips": mesh.size, "batch": batch // mesh.size, **describe_step(step)}
+    return {"chips": mesh.size, "batch": batch // parts, **describe_step(step)}
 
 
 def compile_step(model, mesh, batch, sample_shape=None, labels=None):
@@ -145,12 +158,7 @@ def step_of(model, mesh, batch, sample_shape=None, labels=None, training=True):
     import jax
     from jax.sharding import NamedSharding, PartitionSpec
 
-    whole = NamedSharding(mesh, PartitionSpec())
-    split = NamedSharding(mesh, PartitionSpec("batch"))
-
-    def abstract(tensor, sharding):
-        return jax.ShapeDtypeStruct(tensor.shape, tensor.dtype, sharding=sharding)
-
+    split = NamedSharding(mesh, PartitionSpec(BATCH))
     shape = model.input_shape[1:] if sample_shape is None else sample_shape
     x = jax.ShapeDtypeStruct((batch, *shape), "float32", sharding=split)
     if training:
@@ -158,12 +166,39 @@ def step_of(model, mesh, batch, sample_shape=None, labels=None, training=True):
             model.optimizer.build(model.trainable_variables)
         kind = "float32" if labels else "int32"
         y = jax.ShapeDtypeStruct((batch, *(labels or ())), kind, sharding=split)
-        step = jax.jit(model.train_step, donate_argnums=0, out_shardings=(None, whole))
         state, data = _keras.jax_state(model), (x, y)
     else:
-        step = jax.jit(model.predict_step)
         state, data = _keras.jax_state(model, training=False), (x,)
-    return step, (jax.tree.map(lambda tensor: abstract(tensor, whole), state), data)
+    held = [model.trainable_variables, model.non_trainable_variables]
+    if training:
+        held.append(model.optimizer.variables)
+    layouts = [[NamedSharding(mesh, _layout(v)) for v in variables] for variables in held]
+    if training:
+        # Metrics, some of which come into being in the step.
+        whole = NamedSharding(mesh, PartitionSpec())
+        out = (None, (*layouts, whole))
+        step = jax.jit(model.train_step, donate_argnums=0, out_shardings=out)
+        layouts.append([whole] * len(state[-1]))
+    else:
+        step = jax.jit(model.predict_step)
+    state = tuple(
+        [
+            jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=layout)
+            for value, layout in zip(values, each, strict=True)
+        ]
+        for values, each in zip(state, layouts, strict=True)
+    )
+    return step, (state, data)
+
+
+def _layout(variable):
+    """Return how a variable is split over a mesh, as `devices.layout_map` does in training."""
+    from jax.sharding import PartitionSpec
+
+    # An optimizer calls its own "sgd/predictions_kernel_momentum".
+    found = re.search(rf"(^|/){READ_OUT}[/_](kernel|bias)", variable.path)
+    axes = {"kernel": (None, MODEL), "bias": (MODEL,)}[found[2]] if found else ()
+    return PartitionSpec(*(axes if len(axes) == len(variable.shape) else ()))
 
 
 def compile_for(mesh, function, arguments):

@@ -14,7 +14,7 @@ from keras_staa.layers import (
     PerStep,
     RepeatSteps,
 )
-from keras_staa.models import FACTORIES, STAAVGG
+from keras_staa.models import FACTORIES, STAAVGG, STAACompact
 
 OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in FACTORIES if name != "STAAVGG"]
 every_factory = pytest.mark.parametrize("name", ["STAAVGG", *OTHERS])
@@ -103,6 +103,26 @@ def test_positions_need_sizes(name, attention):
 def test_steps_and_channels_must_be_known(shape):
     with pytest.raises(ValueError, match="`input_shape` must be"):
         STAAVGG(input_shape=shape, attention=False)
+
+
+@pytest.mark.parametrize("name", sorted(FACTORIES))
+def test_images_too_small_for_a_network_are_told_by_their_argument(name):
+    for size in (1, 2, 5, 8, 12):
+        for shape in ((size, 40, 3), (40, size, 3), (2, size, size, 3)):
+            try:
+                FACTORIES[name](input_shape=shape, width=4, steps=2, weights=None)
+            except ValueError as error:
+                assert str(error).startswith("`input_shape` must have a height and a width of at l")
+
+
+@pytest.mark.parametrize("strides", [1, 2, 3])
+def test_the_smallest_images_of_a_compact_network(strides):
+    least = 9 * strides
+    shape = (least, least + 3, 3)
+    model = STAACompact(input_shape=shape, width=4, steps=1, stem_strides=strides, classes=2)
+    assert model(np.zeros((1, *shape), "float32")).shape == (1, 2)
+    with pytest.raises(ValueError, match=f"at least {least}. Received: input_shape="):
+        STAACompact(input_shape=(40, least - 1, 3), width=4, steps=1, stem_strides=strides)
 
 
 # Shapes of the input, and what a data set says of a batch of them.

@@ -13,7 +13,7 @@ import pytest
 
 import keras_staa
 from keras_staa.training import Group
-from keras_staa.training.devices import layout_map, use_devices
+from keras_staa.training.devices import check_classes, layout_map, use_devices
 from tests.real import ROOT
 from tests.training.support import pictures, recipe_of
 
@@ -102,36 +102,30 @@ SHARED = """
         network = keras_staa.STAACompact(classes=6, width=4, steps=2)
         optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
         optimizer.build(network.trainable_variables)
-        devices.check_classes(6)
         devices.prepare(network)
         shapes = {
             f"{kind} {v.path}": [v.shape, v.value.addressable_shards[0].data.shape]
             for kind, variables in (("weight", network.variables), ("slot", optimizer.variables))
             for v in variables
         }
-        faults = []
-        for function, argument in (
-            (devices.check_classes, 7), (devices.prepare, keras.Sequential([network.layers[1]]))
-        ):
-            try:
-                function(argument)
-            except ValueError as error:
-                faults.append(str(error))
-    print(json.dumps([shapes, faults]))
+        try:
+            devices.prepare(keras.Sequential([network.layers[1]]))
+        except ValueError as error:
+            fault = str(error)
+    print(json.dumps([shapes, fault]))
 """
 
 
 @pytest.mark.slow
 @jax_alone
 def test_devices_hold_their_classes_and_all_the_rest():
-    shapes, faults = json.loads(program(SHARED).splitlines()[-1])
+    shapes, fault = json.loads(program(SHARED).splitlines()[-1])
     split = {name: held for name, (whole, held) in shapes.items() if whole != held}
     kernel, bias = (shapes[f"weight predictions/{name}"] for name in ("kernel", "bias"))
     assert kernel[1] == [kernel[0][0], 3] and bias == [[6], [3]]
     # The weights and their momenta.
     assert sorted(split.values()) == sorted([kernel[1], bias[1]] * 2), split
-    assert "must divide the number of classes, 7. Received: model_devices=2" in faults[0]
-    assert "needs a network with a layer 'predictions'" in faults[1]
+    assert "needs a network with a layer 'predictions'" in fault
 
 
 ERRORS = {
@@ -171,6 +165,39 @@ def test_devices_that_cannot_share_the_read_out(count, model_devices):
     with pytest.raises(ValueError, match="`model_devices` needs .* processes=2"):  # noqa: SIM117
         with use_devices(4, 8, Group(0, 2), model_devices=2):
             pass
+
+
+def test_classes_that_devices_cannot_share():
+    check_classes(6, 2)
+    check_classes(7, None)
+    with pytest.raises(ValueError, match="number of classes, 7. Received: model_devices=2"):
+        check_classes(7, 2)
+
+
+COMPILED = """
+    import json
+    from keras_staa import training
+    # With a teacher, which is not there.
+    recipe = training.load_recipe("compact_cifar10", ["network.width=4", "network.steps=2"])
+    found = {}
+    for model_devices in (1, 4):
+        found[model_devices] = training.topology.describe_recipe(
+            recipe, "here", (9, 9, 3), 100_000, batch=8, model_devices=model_devices
+        )
+    print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+@jax_alone
+def test_the_compiled_step_holds_a_part_of_the_read_out():
+    found = json.loads(program(COMPILED).splitlines()[-1])
+    whole, part = found["1"], found["4"]
+    assert (whole["batch"], part["batch"]) == (2, 8)
+    # Features are 16: the weights, their momenta and gradients are 3 x 4 x 17 bytes a class.
+    assert whole["memory"] - part["memory"] > 100_000 * 3 / 4 * 4 * 17 * 2
+    # The gradient of the read-out stays where it is.
+    assert set(part["collectives"]) <= {"all-reduce", "all-gather"}
 
 
 @jax_alone
