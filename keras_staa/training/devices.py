@@ -96,7 +96,9 @@ def layout_map(device_mesh):
 
 def check_classes(classes, model_devices):
     """Raise a `ValueError` if devices cannot share the classes of a read-out."""
-    if model_devices is not None and classes % model_devices:
+    if model_devices is None:
+        return
+    if classes % checks.positive_int("model_devices", model_devices):
         raise ValueError(
             f"`model_devices` must divide the number of classes, {classes}. "
             f"Received: model_devices={model_devices}"

@@ -172,6 +172,8 @@ def test_classes_that_devices_cannot_share():
     check_classes(7, None)
     with pytest.raises(ValueError, match="number of classes, 7. Received: model_devices=2"):
         check_classes(7, 2)
+    with pytest.raises(ValueError, match="`model_devices` must be a positive integer"):
+        check_classes(6, 0)
 
 
 COMPILED = """
