@@ -10,6 +10,7 @@ import sys
 import keras
 import pytest
 
+from keras_staa import training
 from keras_staa.training import gpus
 
 pytestmark = pytest.mark.skipif(
@@ -58,6 +59,13 @@ def test_four_accelerators_exchange_sums_alone(kind, compiler):
     for step in steps(kind):
         assert set(step["collectives"]) == {"all-reduce"}
         assert step["callbacks"] == step["dynamic_shapes"] == 0
+
+
+@pytest.mark.slow
+def test_a_recipe_with_a_teacher_that_is_not_there():
+    recipe = training.load_recipe("compact_cifar10", ["network.width=4", "network.steps=2"])
+    step = training.topology.describe_recipe(recipe, "here", (9, 9, 3), 10, batch=8)
+    assert step["batch"] * step["chips"] == 8 and step["flops"] > 0
 
 
 def test_the_platform_of_the_program_decides():

@@ -21,9 +21,9 @@ def add_arguments(parser):
         help="devices of this machine that share each batch; on PyTorch each has its own process",
     )
     parser.add_argument(
-        "--model-devices",
-        type=int,
-        help="how many of the devices share the classes of the read-out (JAX)",
+        "--split-read-out",
+        action="store_true",
+        help="each of the devices holds the read-out of its part of the classes alone (JAX)",
     )
     parser.add_argument(
         "--processes", type=int, help="processes that train one network (not on TensorFlow)"
@@ -72,7 +72,9 @@ def run(args):
     recipe = training.load_recipe(args.recipe, args.changes)
     places = {"data_dir": args.data_dir, "cache_dir": args.cache_dir}
     if args.dry_run:
-        _dry_run(recipe, places, args.topology, args.model_devices)
+        if args.split_read_out:
+            raise ValueError("`split_read_out` must not be given with --dry-run.")
+        _dry_run(recipe, places, args.topology)
         return
     if args.topology is not None:
         raise ValueError("`topology` must be given with --dry-run, and not without it.")
@@ -87,8 +89,8 @@ def run(args):
         processes.end_with_launcher()
         group = training.connect(args.coordinator, args.processes, args.process)
     out = args.out or pathlib.Path("runs") / pathlib.Path(args.recipe).stem
-    shared = {"devices": args.devices, "model_devices": args.model_devices}
-    result = training.train(recipe, out, group=group, **shared, **places)
+    how = {"devices": args.devices, "split_read_out": args.split_read_out, "group": group}
+    result = training.train(recipe, out, **how, **places)
     if result is not None:
         print(f"{pathlib.Path(out) / result['preset']}: accuracy {result['accuracy']}")
 
@@ -117,7 +119,7 @@ def _list(training):
     show(table)
 
 
-def _dry_run(recipe, places, topology, model_devices):
+def _dry_run(recipe, places, topology):
     from keras_staa.training.recipe import dump, stages_of
 
     print(dump(recipe))
@@ -125,18 +127,16 @@ def _dry_run(recipe, places, topology, model_devices):
     for number, stage in enumerate(stages, start=1):
         if len(stages) > 1:
             print(f"Stage {number}")
-        _print_cost(stage, places, topology, model_devices)
+        _print_cost(stage, places, topology)
 
 
-def _print_cost(recipe, places, topology, model_devices):
+def _print_cost(recipe, places, topology):
     from keras_staa import training
     from keras_staa.training import build, cost
-    from keras_staa.training.devices import check_classes
     from keras_staa.training.run import sample_shape
 
     samples = build.read(recipe, recipe.data.train, training=True, **places)
     names = build.class_names(recipe, samples, places["data_dir"])
-    check_classes(len(names), model_devices)
     count = len(samples) * recipe.training.batch_size
     _, shape = build.layers_in_step(recipe, sample_shape(samples))
     found = cost.estimate(recipe, shape, len(names), count, timed=topology is None)
@@ -147,9 +147,7 @@ def _print_cost(recipe, places, topology, model_devices):
     if topology is None:
         print(f"hours on this machine, from one step: {found['hours']:.1f}")
         return
-    step = training.topology.describe_recipe(
-        recipe, topology, shape, len(names), model_devices=model_devices or 1
-    )
+    step = training.topology.describe_recipe(recipe, topology, shape, len(names))
     print(f"chips: {step['chips']}, samples on each: {step['batch']}")
     print(f"memory of a chip: {step['memory'] / 1e9:.2f} GB")
     print(f"operations of a chip in a step: {step['flops'] / 1e12:.2f} TFLOP")

@@ -9,16 +9,16 @@ from keras_staa.layers import flatten_layers
 from keras_staa.models.transfer import READ_OUT
 from keras_staa.training.processes import ALONE
 
-# The axes of a mesh of devices, named as in the documentation of Keras.
-BATCH, MODEL = "batch", "model"
+# The axis of a mesh of devices, named as in the documentation of Keras.
+BATCH = "batch"
 
 
 @contextlib.contextmanager
-def use_devices(count, batch_size, group=ALONE, model_devices=None):
+def use_devices(count, batch_size, group=ALONE, split_read_out=False, teacher=False):
     """Build and train inside: every batch is split over the devices.
 
     JAX uses `keras.distribution.DataParallel`: one program for all devices, and batch normalization
-    over the whole batch. With `model_devices` it is `keras.distribution.ModelParallel` with the
+    over the whole batch. With `split_read_out` it is `keras.distribution.ModelParallel` with the
     layout of `layout_map`. TensorFlow uses `tf.distribute.MirroredStrategy`: batch normalization is
     over the whole batch after `prepare`. PyTorch has no such engine in Keras, and trains with
     several processes.
@@ -29,79 +29,92 @@ def use_devices(count, batch_size, group=ALONE, model_devices=None):
         count: None for what the backend does by itself, or how many devices to use.
         batch_size: positive integer, of all devices together.
         group: `keras_staa.training.processes.Group`, the processes of this training.
-        model_devices: None, or how many of the devices share the classes of the read-out. They work
-            on the same part of a batch. JAX in one process only.
+        split_read_out: boolean, whether each device holds the read-out of its part of the classes
+            alone. JAX in one process only.
+        teacher: boolean, whether a teacher runs beside the network, whose logits may have another
+            shape.
 
     Raises:
         ValueError: if there are fewer devices, or they do not divide the batch.
     """
     if keras.backend.backend() == "jax" and group.count > 1:
         count = len(keras.distribution.list_devices()) if count is None else count
-    if count is not None:
-        checks.positive_int("devices", count)
-    parts = count
-    if model_devices is not None:
-        parts = _parts(count, checks.positive_int("model_devices", model_devices), group)
+    if checks.boolean("split_read_out", split_read_out):
+        _check_split(count, group)
     if count is None:
         yield
         return
-    if batch_size % parts:
-        shared = "" if model_devices is None else f", model_devices={model_devices}"
+    checks.positive_int("devices", count)
+    if batch_size % count:
         raise ValueError(
-            "`batch_size` must be divided by the number of devices that it is split over. "
-            f"Received: batch_size={batch_size}, devices={count}{shared}"
+            f"`batch_size` must be divided by the number of devices. Received: "
+            f"batch_size={batch_size}, devices={count}"
         )
     if count == 1:
         yield
         return
+    if split_read_out:
+        with _split(count, not teacher):
+            yield
+        return
     engines = {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}
-    with engines[keras.backend.backend()](count, parts):
+    with engines[keras.backend.backend()](count):
         yield
 
 
-def layout_map(device_mesh):
+def layout_map(device_mesh, axis=BATCH, logits=True):
     """Return the layout of networks whose read-out is split by its classes.
 
     With very many classes, the read-out is the largest part of a network. All other weights are on
-    every device.
+    every device. Along the axis of the batch, no device repeats the work of another; along another
+    axis, the devices do all but the read-out for the same part of a batch.
 
     Args:
-        device_mesh: `keras.distribution.DeviceMesh` with an axis `"model"`, whose size must divide
-            the number of classes.
+        device_mesh: `keras.distribution.DeviceMesh`.
+        axis: name of an axis of the mesh, whose size must divide the number of classes.
+        logits: boolean, whether the logits (B, T, classes) are split as well, which saves memory.
+            Then no other layer may be called `"predictions"`, such as that of a teacher.
 
     Returns:
         A `keras.distribution.LayoutMap`, to which layouts of other weights can be added.
 
     Raises:
-        ValueError: if the mesh has no axis `"model"`.
+        ValueError: if the mesh has no such axis.
 
     Example:
 
     ```python
-    mesh = keras.distribution.DeviceMesh((4, 2), ("batch", "model"))
+    mesh = keras.distribution.DeviceMesh((8,), ("batch",))
     layout = keras_staa.training.layout_map(mesh)
     with keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch").scope():
         model = keras_staa.STAAResNet34(classes=20000)
     ```
     """
-    if MODEL not in device_mesh.axis_names:
+    if axis not in device_mesh.axis_names:
         raise ValueError(
-            f"`device_mesh` must have an axis 'model'. Received: axes {device_mesh.axis_names}"
+            f"`axis` must be an axis of `device_mesh`, {device_mesh.axis_names}. "
+            f"Received: axis={axis!r}"
         )
     layout = keras.distribution.LayoutMap(device_mesh)
-    layout[f"(^|/){READ_OUT}/kernel$"] = (None, MODEL)
-    layout[f"(^|/){READ_OUT}/bias$"] = (MODEL,)
+    layout[f"(^|/){READ_OUT}/kernel$"] = (None, axis)
+    layout[f"(^|/){READ_OUT}/bias$"] = (axis,)
+    if logits:
+        # Without it, each device gathers the gradient of all logits of the whole batch.
+        layout[f"(^|/){READ_OUT}/output$"] = (None, None, axis)
     return layout
 
 
-def check_classes(classes, model_devices):
-    """Raise a `ValueError` if devices cannot share the classes of a read-out."""
-    if model_devices is None:
-        return
-    if classes % checks.positive_int("model_devices", model_devices):
+def check_classes(classes, count):
+    """Raise a `ValueError` if devices cannot share the classes of a read-out.
+
+    Args:
+        classes: positive integer.
+        count: positive integer, the devices.
+    """
+    if classes % count:
         raise ValueError(
-            f"`model_devices` must divide the number of classes, {classes}. "
-            f"Received: model_devices={model_devices}"
+            "`split_read_out` needs a number of devices that divides the number of classes. "
+            f"Received: devices={count}, classes={classes}"
         )
 
 
@@ -112,14 +125,14 @@ def prepare(network):
     told to use the whole batch. On JAX it does already.
 
     Raises:
-        ValueError: if devices are to share the classes of a read-out that is not there.
+        ValueError: if a read-out is to be split that is not there.
     """
     engine = keras.distribution.distribution()
     if isinstance(engine, keras.distribution.ModelParallel) and not any(
         engine.get_tensor_layout(variable.path) for variable in network.variables
     ):
         raise ValueError(
-            f"`model_devices` needs a network with a layer {READ_OUT!r}, whose classes they share. "
+            f"`split_read_out` needs a network with a layer {READ_OUT!r}. "
             f"Received: the layers {[layer.name for layer in network.layers]}"
         )
     if keras.backend.backend() == "tensorflow":
@@ -132,37 +145,33 @@ def prepare(network):
     return network
 
 
-def _parts(count, model_devices, group):
-    """Return over how many devices a batch is split, where others share its parts."""
+def _check_split(count, group):
     backend = keras.backend.backend()
-    if backend != "jax" or group.count > 1:
+    if backend != "jax" or group.count > 1 or count is None:
         raise ValueError(
-            "`model_devices` needs the backend JAX in one process. Received: "
-            f"model_devices={model_devices}, backend={backend!r}, processes={group.count}"
+            "`split_read_out` needs the backend JAX in one process, and `devices`. Received: "
+            f"backend={backend!r}, processes={group.count}, devices={count}"
         )
-    if count is None or count % model_devices:
-        raise ValueError(
-            f"`model_devices` must divide `devices`. Received: model_devices={model_devices}, "
-            f"devices={count}"
-        )
-    return count // model_devices
 
 
-def _jax(count, parts):
+def _split(count, logits):
+    found = keras.distribution.list_devices()
+    _check(count, found)
+    mesh = keras.distribution.DeviceMesh((count,), (BATCH,), found[:count])
+    return keras.distribution.ModelParallel(
+        layout_map=layout_map(mesh, logits=logits), batch_dim_name=BATCH, auto_shard_dataset=False
+    ).scope()
+
+
+def _jax(count):
     found = keras.distribution.list_devices()
     _check(count, found)
     # The batches are those of the whole run; Keras would split a `tf.data.Dataset` by processes.
-    if parts == count:
-        engine = keras.distribution.DataParallel(devices=found[:count], auto_shard_dataset=False)
-        return engine.scope()
-    mesh = keras.distribution.DeviceMesh((parts, count // parts), (BATCH, MODEL), found[:count])
-    engine = keras.distribution.ModelParallel(
-        layout_map=layout_map(mesh), batch_dim_name=BATCH, auto_shard_dataset=False
-    )
+    engine = keras.distribution.DataParallel(devices=found[:count], auto_shard_dataset=False)
     return engine.scope()
 
 
-def _tensorflow(count, parts):
+def _tensorflow(count):
     import tensorflow as tf
 
     found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
@@ -170,7 +179,7 @@ def _tensorflow(count, parts):
     return tf.distribute.MirroredStrategy([device.name for device in found[:count]]).scope()
 
 
-def _torch(count, parts):
+def _torch(count):
     raise ValueError(
         "`devices` must be 1 on PyTorch, where `fit` of Keras trains on one device. Received: "
         f"devices={count}. `keras-staa train --devices {count}` starts a process for each."

@@ -47,7 +47,7 @@ def train(
     devices=None,
     verbose=2,
     group=ALONE,
-    model_devices=None,
+    split_read_out=False,
 ):
     """Train a network by a recipe, and write it as a preset.
 
@@ -65,7 +65,8 @@ def train(
         verbose: as in `fit`.
         group: what `keras_staa.training.connect` returns, where several processes train. The first
             one writes the folder, which the others read, and measures the network.
-        model_devices: None, or how many of `devices` share the classes of the read-out (JAX).
+        split_read_out: boolean, whether each of `devices` holds the read-out of its part of the
+            classes alone (JAX).
 
     Returns:
         A dictionary: `preset`, the path of the trained network; `accuracy` on the test split, or
@@ -87,14 +88,20 @@ def train(
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(recipe.training.policy)
         try:
-            with use_devices(devices, recipe.training.batch_size, group, model_devices):
+            with use_devices(
+                devices,
+                recipe.training.batch_size,
+                group,
+                split_read_out,
+                teacher=recipe.teacher is not None,
+            ):
                 model, names = _fit(
                     recipe,
                     folder,
                     places=places,
                     verbose=verbose if first else 0,
                     group=group,
-                    model_devices=model_devices,
+                    shared=devices if split_read_out else 1,
                 )
             if not first:
                 return None
@@ -124,7 +131,7 @@ def _fit(recipe, folder, group, **arguments):
     return network, names
 
 
-def _fit_stage(recipe, folder, checkpoints, before, done, *, places, verbose, group, model_devices):
+def _fit_stage(recipe, folder, checkpoints, before, done, *, places, verbose, group, shared):
     """Train the network of a stage, after `done` epochs of the stages before."""
     # Of the stage, so that a run that resumes in it draws as one that came through all.
     keras.utils.set_random_seed(recipe.training.seed + done)
@@ -135,7 +142,7 @@ def _fit_stage(recipe, folder, checkpoints, before, done, *, places, verbose, gr
     names = build.class_names(recipe, samples, places["data_dir"])
     layers, shape = build.layers_in_step(recipe, sample_shape(samples))
     steps = len(samples)
-    check_classes(len(names), model_devices)
+    check_classes(len(names), shared)
     network = prepare(build.network(recipe, shape, len(names)))
     model = build.trained(recipe, network, layers)
     samples = build.for_step(recipe, samples)

@@ -9,10 +9,8 @@ import re
 
 import keras
 
-from keras_staa import _keras, checks
-from keras_staa.models.transfer import READ_OUT
+from keras_staa import _keras
 from keras_staa.training import build, gpus, traffic
-from keras_staa.training.devices import BATCH, MODEL, check_classes
 
 COLLECTIVES = (
     "all-gather",
@@ -26,21 +24,19 @@ COLLECTIVES = (
 SETTINGS = {"TPU_SKIP_MDS_QUERY": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
 
 
-def devices(topology, model_devices=1):
-    """Return the chips of a topology as a mesh with the axes `"batch"` and `"model"`.
+def devices(topology):
+    """Return the chips of a topology as a mesh with one axis, `"batch"`.
 
     Args:
         topology: string: TPUs such as `"v5e:4x4"`, which libtpu compiles for; GPUs such as
             `"h100:1"`, which JAX's plugin for CUDA compiles for; or `"here"` for the devices of
             this process.
-        model_devices: positive integer, how many chips share the classes of the read-out.
 
     Returns:
         A `jax.sharding.Mesh`.
 
     Raises:
-        ValueError: if the backend is not JAX, there is no such topology, or its chips cannot be
-            split.
+        ValueError: if the backend is not JAX or there is no such topology.
         ImportError: if the compiler is not installed.
     """
     if keras.backend.backend() != "jax":
@@ -51,12 +47,7 @@ def devices(topology, model_devices=1):
     import numpy as np
 
     found = jax.devices() if topology == "here" else _described(topology)
-    if len(found) % checks.positive_int("model_devices", model_devices):
-        raise ValueError(
-            f"`model_devices` must divide the {len(found)} chips of {topology}. "
-            f"Received: model_devices={model_devices}"
-        )
-    return jax.sharding.Mesh(np.array(found).reshape(-1, model_devices), (BATCH, MODEL))
+    return jax.sharding.Mesh(np.array(found), ("batch",))
 
 
 def _described(topology):
@@ -84,9 +75,7 @@ def _described(topology):
         ) from error
 
 
-def describe_recipe(
-    recipe, topology, sample_shape, classes, remat=False, batch=None, model_devices=1
-):
+def describe_recipe(recipe, topology, sample_shape, classes, remat=False, batch=None):
     """Return what the training step of a recipe, without a teacher, takes on each chip.
 
     Args:
@@ -96,22 +85,20 @@ def describe_recipe(
         classes: positive integer.
         remat: boolean, whether the network computes its stages again in the backward pass.
         batch: None, or the samples of all chips together, by default the batch of the recipe.
-        model_devices: as in `devices`.
 
     Returns:
         What `describe_step` returns, with `chips` and `batch`, the samples of each chip.
 
     Raises:
-        ValueError: if the chips do not divide the batch, or `model_devices` the classes.
+        ValueError: if the chips do not divide the batch.
     """
-    mesh = devices(topology, model_devices)
+    mesh = devices(topology)
     batch = recipe.training.batch_size if batch is None else batch
-    if batch % (parts := mesh.shape[BATCH]):
+    if batch % mesh.size:
         raise ValueError(
-            f"`training.batch_size` must be divided by {parts}, the chips of {topology} that it is "
-            f"split over. Received: {batch}"
+            f"`training.batch_size` must be divided by the {mesh.size} chips of {topology}. "
+            f"Received: {batch}"
         )
-    check_classes(classes, model_devices)
     recipe, before = build.without_teacher(recipe), keras.config.dtype_policy()
     keras.config.set_dtype_policy(recipe.training.policy)
     try:
@@ -123,7 +110,7 @@ def describe_recipe(
         step = compile_step(network, mesh, batch, labels=(classes,))
     finally:
         keras.config.set_dtype_policy(before)
-    return {"chips": mesh.size, "batch": batch // parts, **describe_step(step)}
+    return {"chips": mesh.size, "batch": batch // mesh.size, **describe_step(step)}
 
 
 def compile_step(model, mesh, batch, sample_shape=None, labels=None):
@@ -158,7 +145,12 @@ def step_of(model, mesh, batch, sample_shape=None, labels=None, training=True):
     import jax
     from jax.sharding import NamedSharding, PartitionSpec
 
-    split = NamedSharding(mesh, PartitionSpec(BATCH))
+    whole = NamedSharding(mesh, PartitionSpec())
+    split = NamedSharding(mesh, PartitionSpec("batch"))
+
+    def abstract(tensor, sharding):
+        return jax.ShapeDtypeStruct(tensor.shape, tensor.dtype, sharding=sharding)
+
     shape = model.input_shape[1:] if sample_shape is None else sample_shape
     x = jax.ShapeDtypeStruct((batch, *shape), "float32", sharding=split)
     if training:
@@ -166,39 +158,12 @@ def step_of(model, mesh, batch, sample_shape=None, labels=None, training=True):
             model.optimizer.build(model.trainable_variables)
         kind = "float32" if labels else "int32"
         y = jax.ShapeDtypeStruct((batch, *(labels or ())), kind, sharding=split)
+        step = jax.jit(model.train_step, donate_argnums=0, out_shardings=(None, whole))
         state, data = _keras.jax_state(model), (x, y)
     else:
-        state, data = _keras.jax_state(model, training=False), (x,)
-    held = [model.trainable_variables, model.non_trainable_variables]
-    if training:
-        held.append(model.optimizer.variables)
-    layouts = [[NamedSharding(mesh, _layout(v)) for v in variables] for variables in held]
-    if training:
-        # Metrics, some of which come into being in the step.
-        whole = NamedSharding(mesh, PartitionSpec())
-        out = (None, (*layouts, whole))
-        step = jax.jit(model.train_step, donate_argnums=0, out_shardings=out)
-        layouts.append([whole] * len(state[-1]))
-    else:
         step = jax.jit(model.predict_step)
-    state = tuple(
-        [
-            jax.ShapeDtypeStruct(value.shape, value.dtype, sharding=layout)
-            for value, layout in zip(values, each, strict=True)
-        ]
-        for values, each in zip(state, layouts, strict=True)
-    )
-    return step, (state, data)
-
-
-def _layout(variable):
-    """Return how a variable is split over a mesh, as `devices.layout_map` does in training."""
-    from jax.sharding import PartitionSpec
-
-    # An optimizer calls its own "sgd/predictions_kernel_momentum".
-    found = re.search(rf"(^|/){READ_OUT}[/_](kernel|bias)", variable.path)
-    axes = {"kernel": (None, MODEL), "bias": (MODEL,)}[found[2]] if found else ()
-    return PartitionSpec(*(axes if len(axes) == len(variable.shape) else ()))
+        state, data = _keras.jax_state(model, training=False), (x,)
+    return step, (jax.tree.map(lambda tensor: abstract(tensor, whole), state), data)
 
 
 def compile_for(mesh, function, arguments):

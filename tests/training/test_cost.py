@@ -80,12 +80,6 @@ def test_a_topology_is_for_dry_runs(tmp_path, capsys):
     assert "`topology` must be given with --dry-run" in capsys.readouterr().err
 
 
-def test_a_dry_run_tells_classes_that_devices_cannot_share(tmp_path, capsys):
-    path = recipe_of(pictures(tmp_path / "colors"))
-    assert main(["train", str(path), "--dry-run", "--model-devices", "2"]) == 1
-    assert "`model_devices` must divide the number of classes, 3" in capsys.readouterr().err
-
-
 def test_a_dry_run_of_a_recipe_with_a_teacher(tmp_path, capsys):
     """The network then has the logits of each step, and the teacher may not exist yet."""
     path = recipe_of(pictures(tmp_path / "colors"))
