@@ -1,5 +1,6 @@
 """Several processes that train one network, on one machine or on several."""
 
+import atexit
 import datetime
 import hashlib
 import os
@@ -92,6 +93,15 @@ def _torch(coordinator, count, index):
         count,
         index,
     )
+    atexit.register(_end_torch)
+
+
+def _end_torch():
+    """Without it, threads of gloo sometimes abort a process that has done its work (SIGABRT)."""
+    import torch
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _tensorflow(coordinator, count, index):
@@ -183,9 +193,7 @@ def launch(command, count):
         None, or a string that says which process failed and how.
     """
     checks.positive_int("processes", count)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = free_address()
     started, environment = [], {**os.environ, _LAUNCHED: "1"}
     try:
         for index in range(count):
@@ -206,6 +214,13 @@ def launch(command, count):
             if process.poll() is None:
                 process.kill()
             process.wait()
+
+
+def free_address():
+    """Return `"host:port"` of this machine with a port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{free.getsockname()[1]}"
 
 
 def end_with_launcher():

@@ -87,7 +87,7 @@ PROGRAM = """
 @pytest.mark.skipif(BACKEND != "torch", reason="On JAX there is one program for all.")
 def test_the_mean_of_two_gradients_is_that_of_the_whole_batch(tmp_path):
     program = textwrap.dedent(PROGRAM)
-    words = [sys.executable, "-c", program, str(tmp_path / "w"), "127.0.0.1:29411"]
+    words = [sys.executable, "-c", program, str(tmp_path / "w"), processes.free_address()]
     started = [
         subprocess.Popen([*words, str(i)], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
         for i in range(2)
@@ -105,6 +105,22 @@ def test_the_mean_of_two_gradients_is_that_of_the_whole_batch(tmp_path):
         with np.load(tmp_path / f"w{index}.npz") as file:
             for name, expected in zip(file.files, model.get_weights(), strict=True):
                 np.testing.assert_allclose(file[name], expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="JAX ends its own connection.")
+def test_a_process_ends_its_connection():
+    """Or threads of gloo may abort it when all is done."""
+    program = """
+        import atexit, sys
+        import torch
+        atexit.register(lambda: print(torch.distributed.is_initialized()))
+        from keras_staa.training import connect
+        connect(sys.argv[1], 1, 0)
+        print(torch.distributed.is_initialized())
+    """
+    words = [sys.executable, "-c", textwrap.dedent(program), processes.free_address()]
+    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0 and done.stdout.split() == ["True", "False"], done.stderr
 
 
 def children(pid):
