@@ -78,10 +78,10 @@ def run(args):
         return
     if args.topology is not None:
         raise ValueError("`topology` must be given with --dry-run, and not without it.")
-    from keras_staa.training import processes
+    from keras_staa.training import devices, processes
 
     group = training.Group()
-    args.devices, args.processes = processes.of_devices(args.devices, args.processes)
+    args.devices, args.processes = devices.of_devices(args.devices, args.processes)
     if args.processes is not None:
         if args.process is None:
             _launch(args.processes)

@@ -37,7 +37,8 @@ def use_devices(count, batch_size, group=ALONE, split_read_out=False, teacher=Fa
     Raises:
         ValueError: if there are fewer devices, or they do not divide the batch.
     """
-    if keras.backend.backend() == "jax" and group.count > 1:
+    backend = keras.backend.backend()
+    if backend == "jax" and group.count > 1:
         count = len(keras.distribution.list_devices()) if count is None else count
     if checks.boolean("split_read_out", split_read_out):
         _check_split(count, group)
@@ -54,12 +55,38 @@ def use_devices(count, batch_size, group=ALONE, split_read_out=False, teacher=Fa
         yield
         return
     if split_read_out:
-        with _split(count, not teacher):
-            yield
-        return
-    engines = {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}
-    with engines[keras.backend.backend()](count):
+        engine = _jax(count, lambda mesh: layout_map(mesh, logits=not teacher))
+    else:
+        engine = {"jax": _jax, "tensorflow": _tensorflow, "torch": _torch}[backend](count)
+    with engine:
         yield
+
+
+def of_devices(devices, processes):
+    """Return the devices and the processes of a training: PyTorch has a process for each device.
+
+    Args:
+        devices: None, or how many devices of this machine share each batch.
+        processes: None, or the number of processes.
+
+    Raises:
+        ValueError: if there are fewer GPUs, or the two differ on PyTorch.
+    """
+    if devices is None or keras.backend.backend() != "torch":
+        return devices, processes
+    import torch
+
+    checks.positive_int("devices", devices)
+    if torch.cuda.is_available():
+        _check(devices, range(torch.cuda.device_count()))
+    if processes is None:
+        return None, devices if devices > 1 else None
+    if processes != devices:
+        raise ValueError(
+            "`devices` and `processes` must be equal on PyTorch, where each device has its own "
+            f"process. Received: devices={devices}, processes={processes}"
+        )
+    return None, processes
 
 
 def layout_map(device_mesh, axis=BATCH, logits=True):
@@ -154,21 +181,18 @@ def _check_split(count, group):
         )
 
 
-def _split(count, logits):
-    found = keras.distribution.list_devices()
-    _check(count, found)
-    mesh = keras.distribution.DeviceMesh((count,), (BATCH,), found[:count])
-    return keras.distribution.ModelParallel(
-        layout_map=layout_map(mesh, logits=logits), batch_dim_name=BATCH, auto_shard_dataset=False
-    ).scope()
-
-
-def _jax(count):
+def _jax(count, layout=None):
+    """Return the scope of an engine; `layout` makes the layout of weights that are split."""
     found = keras.distribution.list_devices()
     _check(count, found)
     # The batches are those of the whole run; Keras would split a `tf.data.Dataset` by processes.
-    engine = keras.distribution.DataParallel(devices=found[:count], auto_shard_dataset=False)
-    return engine.scope()
+    whole = {"auto_shard_dataset": False}
+    if layout is None:
+        return keras.distribution.DataParallel(devices=found[:count], **whole).scope()
+    mesh = keras.distribution.DeviceMesh((count,), (BATCH,), found[:count])
+    return keras.distribution.ModelParallel(
+        layout_map=layout(mesh), batch_dim_name=BATCH, **whole
+    ).scope()
 
 
 def _tensorflow(count):

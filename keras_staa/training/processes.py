@@ -111,36 +111,6 @@ def _tensorflow(coordinator, count, index):
     )
 
 
-def of_devices(devices, processes):
-    """Return the devices and the processes of a training: PyTorch has a process for each device.
-
-    Args:
-        devices: None, or how many devices of this machine share each batch.
-        processes: None, or the number of processes.
-
-    Raises:
-        ValueError: if there are fewer GPUs, or the two differ on PyTorch.
-    """
-    if devices is None or keras.backend.backend() != "torch":
-        return devices, processes
-    import torch
-
-    checks.positive_int("devices", devices)
-    if torch.cuda.is_available() and devices > torch.cuda.device_count():
-        raise ValueError(
-            f"`devices` must be at most {torch.cuda.device_count()}, the devices of this machine. "
-            f"Received: devices={devices}"
-        )
-    if processes is None:
-        return None, devices if devices > 1 else None
-    if processes != devices:
-        raise ValueError(
-            "`devices` and `processes` must be equal on PyTorch, where each device has its own "
-            f"process. Received: devices={devices}, processes={processes}"
-        )
-    return None, processes
-
-
 def average_gradients(optimizer, group):
     """Let an optimizer take the mean of the gradients of all processes.
 

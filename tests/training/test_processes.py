@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_staa.training import processes
+from keras_staa.training import devices, processes
 from tests.real import ROOT
 from tests.training.support import pictures, recipe_of
 
@@ -210,7 +210,7 @@ def test_arguments_outside_their_ranges(arguments, message):
 
 
 def test_pytorch_has_a_process_for_each_device(monkeypatch):
-    of = processes.of_devices
+    of = devices.of_devices
     assert of(None, 3) == (None, 3)
     if BACKEND != "torch":
         assert of(2, None) == (2, None) and of(2, 3) == (2, 3)
