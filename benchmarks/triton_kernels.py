@@ -62,7 +62,7 @@ def calls(steps, encoded=True):
         "LIF, M and N learned": _Inputs(x, of_channels, of_channels),
         "LIF behind an aggregator": _Inputs(x, of_channels, gate, encoding, keep),
     }
-    attention, mean = empty(batch, steps, places), empty(batch, steps)
+    attention, mean = empty(batch, steps, places), empty(batch, steps, channels)
     try:
         for a in inputs.values():
             neuron.forward(dynamics, a)

@@ -70,8 +70,10 @@ def trained(args, kind, rate, train, seed):
     model = keras_staa.zoo.load(args.model, **arguments)
     epochs = max(1, args.updates * args.batch_size // len(train[0]))
     schedule = keras.optimizers.schedules.CosineDecay(rate, args.updates)
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=1e-4)
+    optimizer.exclude_from_weight_decay(var_list=keras_staa.layers.undecayed_weights(model))
     model.compile(
-        keras.optimizers.AdamW(schedule, weight_decay=1e-4),
+        optimizer,
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )

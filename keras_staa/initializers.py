@@ -52,6 +52,63 @@ class Constant(keras.initializers.Constant):
         return ops.cast(values, dtype or keras.config.floatx())
 
 
+@keras.saving.register_keras_serializable("keras_staa")
+class Paired(keras.initializers.Initializer):
+    """A dense kernel of units in pairs: two neighbors have the same weights.
+
+    With `Alternating` in the layer behind it, both layers together start as zero, and every weight
+    has a gradient.
+
+    Args:
+        seed: integer, or None.
+
+    Example:
+
+    >>> values = keras.ops.convert_to_numpy(Paired()((3, 4)))
+    >>> bool((values[:, ::2] == values[:, 1::2]).all())
+    True
+    """
+
+    def __init__(self, seed=None):
+        self.seed = seed
+
+    def __call__(self, shape, dtype=None):
+        *rest, units = shape
+        half = ops.convert_to_numpy(glorot_uniform(self.seed)((*rest, -(-units // 2)), "float32"))
+        values = np.repeat(half, 2, axis=-1)[..., :units]
+        return ops.cast(values, dtype or keras.config.floatx())
+
+    def get_config(self):
+        return {"seed": self.seed}
+
+
+@keras.saving.register_keras_serializable("keras_staa")
+class Alternating(keras.initializers.Initializer):
+    """A kernel (units, ...) of a value and its negative in turns, and 0 for a unit without a pair.
+
+    Args:
+        value: a number; the products of a power of two are exact, so that pairs cancel exactly.
+
+    Example:
+
+    >>> [float(value) for value in Alternating(0.5)((3, 1))[:, 0]]
+    [0.5, -0.5, 0.0]
+    """
+
+    def __init__(self, value):
+        self.value = value
+
+    def __call__(self, shape, dtype=None):
+        signs = np.zeros(shape[0])
+        paired = shape[0] // 2 * 2
+        signs[:paired:2], signs[1:paired:2] = 1, -1
+        values = np.broadcast_to(signs.reshape(-1, *[1] * (len(shape) - 1)), shape) * self.value
+        return ops.cast(values.astype("float32"), dtype or keras.config.floatx())
+
+    def get_config(self):
+        return {"value": self.value}
+
+
 ZEROS, ONES = Constant(0.0), Constant(1.0)
 
 

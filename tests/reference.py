@@ -255,7 +255,66 @@ def global_context_backward(x, g, w_key, w1, ln_gamma, ln_beta, w2, b1=None, b2=
 # The aggregator: 3. step attention.
 
 
-def _step_attention(x, u1, b1, u2, b2, mask1, mask2):
+def _step_attention(x, u1, b1, u2, b2, causal):
+    x, u1, u2 = f64(x), f64(u1), f64(u2)
+    steps = x.shape[1]
+    off = np.eye(steps)
+    for t in range(steps):
+        so_far = t + 1 if causal else steps
+        off[t, :so_far] -= 1.0 / so_far
+    d = np.einsum("ts,bsc->btc", off, x.mean(axis=(2, 3)))
+    m = d @ u1 + f64(b1)
+    r = np.maximum(m, 0.0)
+    gate = 2.0 * logistic((r @ u2 + f64(b2))[..., 0])
+    return off, d, m, r, gate
+
+
+def step_attention_forward(x, u1, b1, u2, b2, causal=False):
+    """p[t] = mean over H, W of x',  d[t] = p[t] - mean of p over the steps (so far),
+    q[t] = U_2 relu(U_1 d[t] + b_1) + b_2,  gate = 2 sigmoid(q).
+
+    Args:
+        x: x', (B, T, H, W, C).
+        u1, b1: (C, K) and (K,). u2, b2: (K, 1) and (1,).
+        causal: whether the mean is that over the steps up to t.
+
+    Returns:
+        The gate on the steps, (B, T).
+    """
+    return _step_attention(x, u1, b1, u2, b2, causal)[-1]
+
+
+def step_attention_backward(x, g, u1, b1, u2, b2, causal=False):
+    """Backwards through `step_attention_forward`, m = U_1 d + b_1, r = relu(m), d = O p:
+
+        dq = g gate (1 - gate/2),  dU_2 = sum r^T dq,  db_2 = sum dq
+        dm = (U_2^T dq) [m > 0],   dU_1 = sum d^T dm,  db_1 = sum dm
+        dp = O^T U_1^T dm,  dx'[t,h,w,c] = dp[t,c] / (H W)
+
+    Args:
+        g: gradient of the gate, (B, T).
+
+    Returns:
+        dx and the gradients of u1, b1, u2, b2.
+    """
+    x, u1, u2 = f64(x), f64(u1), f64(u2)
+    off, d, m, r, gate = _step_attention(x, u1, b1, u2, b2, causal)
+    dq = f64(g) * gate * (1.0 - gate / 2)
+    dm = dq[..., None] * u2[:, 0] * (m > 0)
+    grads = {
+        "u1": np.einsum("btc,btk->ck", d, dm),
+        "b1": dm.sum((0, 1)),
+        "u2": np.einsum("btk,bt->k", r, dq)[:, None],
+        "b2": np.array([dq.sum()]),
+    }
+    dp = np.einsum("ts,btc->bsc", off, dm @ u1.T) / np.prod(x.shape[2:4])
+    return np.broadcast_to(dp[:, :, None, None, :], x.shape).copy(), grads
+
+
+# The first form of step attention.
+
+
+def _mean_step_attention(x, u1, b1, u2, b2, mask1, mask2):
     x, u1, u2 = f64(x), f64(u1), f64(u2)
     u1 = u1 if mask1 is None else u1 * f64(mask1)
     u2 = u2 if mask2 is None else u2 * f64(mask2)
@@ -266,7 +325,7 @@ def _step_attention(x, u1, b1, u2, b2, mask1, mask2):
     return u1, u2, p, m, r, gate
 
 
-def step_attention_forward(x, u1, b1, u2, b2, mask1=None, mask2=None):
+def mean_step_attention_forward(x, u1, b1, u2, b2, mask1=None, mask2=None):
     """p[t] = mean over H, W, C of x',  q = U_2 relu(U_1 p + b_1) + b_2,  gate = 2 sigmoid(q).
 
     Args:
@@ -278,11 +337,11 @@ def step_attention_forward(x, u1, b1, u2, b2, mask1=None, mask2=None):
     Returns:
         The gate on the steps, (B, T).
     """
-    return _step_attention(x, u1, b1, u2, b2, mask1, mask2)[-1]
+    return _mean_step_attention(x, u1, b1, u2, b2, mask1, mask2)[-1]
 
 
-def step_attention_backward(x, g, u1, b1, u2, b2, mask1=None, mask2=None):
-    """Backwards through `step_attention_forward`, m = U_1 p + b_1, r = relu(m), U_1 and U_2
+def mean_step_attention_backward(x, g, u1, b1, u2, b2, mask1=None, mask2=None):
+    """Backwards through `mean_step_attention_forward`, m = U_1 p + b_1, r = relu(m), U_1 and U_2
     masked:
 
         dq = g gate (1 - gate/2),  dU_2 = mask_2 sum r^T dq,  db_2 = sum dq
@@ -296,7 +355,7 @@ def step_attention_backward(x, g, u1, b1, u2, b2, mask1=None, mask2=None):
         dx and the gradients of u1, b1, u2, b2.
     """
     x = f64(x)
-    u1, u2, p, m, r, gate = _step_attention(x, u1, b1, u2, b2, mask1, mask2)
+    u1, u2, p, m, r, gate = _mean_step_attention(x, u1, b1, u2, b2, mask1, mask2)
     dq = f64(g) * gate * (1.0 - gate / 2)
     dm = (dq @ u2.T) * (m > 0)
     grads = {
@@ -314,17 +373,25 @@ def _per_step(array):
     return array[:, :, None, None, None]
 
 
+STEP_GATES = {
+    "steps": (step_attention_forward, step_attention_backward),
+    "mean_steps": (mean_step_attention_forward, mean_step_attention_backward),
+}
+
 # The aggregator: 4. the whole, 5. bypassed steps.
 
 
 def _staa(x, params):
     """x', and the two gates in shapes that multiply it; 1 for a part that is absent."""
-    position, context, steps = (params.get(part) for part in ("position", "context", "steps"))
+    position, context = (params.get(part) for part in ("position", "context"))
     x = f64(x)
     if position:
         x = (full_position_encoding if "e" in position else position_encoding)(x, **position)
     gate_c = global_context_forward(x, **context)[:, :, None, None] if context else 1.0
-    gate_s = _per_step(step_attention_forward(x, **steps)) if steps else 1.0
+    gate_s = 1.0
+    for name, (forward, _) in STEP_GATES.items():
+        if name in params:
+            gate_s = _per_step(forward(x, **params[name]))
     return x, gate_c, gate_s
 
 
@@ -339,7 +406,8 @@ def staa_forward(x, params, bypass=None):
         params: dict of dicts, in which any part may be absent:
             "position": the arguments a, b, d (axial) or e (full);
             "context": the arguments of `global_context_forward` but x;
-            "steps": the arguments of `step_attention_forward` but x.
+            "steps": the arguments of `step_attention_forward` but x, or "mean_steps": those of
+            `mean_step_attention_forward`.
         bypass: (B, T) bool, or None for no step.
 
     Returns:
@@ -371,10 +439,11 @@ def staa_backward(x, g, params, bypass=None):
         dgate = (g * encoded * gate_s).sum((2, 3))
         through, grads["context"] = global_context_backward(encoded, dgate, **params["context"])
         dx = dx + through
-    if params.get("steps"):
-        dgate = (g * encoded * gate_c).sum((2, 3, 4))
-        through, grads["steps"] = step_attention_backward(encoded, dgate, **params["steps"])
-        dx = dx + through
+    for name, (_, backward) in STEP_GATES.items():
+        if name in params:
+            dgate = (g * encoded * gate_c).sum((2, 3, 4))
+            through, grads[name] = backward(encoded, dgate, **params[name])
+            dx = dx + through
     if position := params.get("position"):
         axial = "e" not in position
         backward = position_encoding_backward if axial else full_position_encoding_backward

@@ -46,6 +46,17 @@ def causal_masks(steps, units_a_step=2):
 
 
 def random_steps(rng, causal=False):
+    hidden = 6
+    return {
+        "u1": rng.normal(size=(C, hidden)),
+        "b1": rng.uniform(0.1, 0.6, hidden) * np.tile([1, -1], hidden // 2),
+        "u2": rng.normal(0.0, 0.5, (hidden, 1)),
+        "b2": rng.normal(size=1),
+        "causal": causal,
+    }
+
+
+def random_mean_steps(rng, causal=False):
     # Biases of either sign, so that some hidden units fire and some do not; a small U_2, because
     # a saturated gate has no gradient worth comparing.
     hidden = 2 * T
@@ -60,8 +71,12 @@ def random_steps(rng, causal=False):
     return steps
 
 
+RANDOM = {"steps": random_steps, "mean_steps": random_mean_steps}
+
+
 def learned(part):
-    return {name: array for name, array in part.items() if not name.startswith("mask")}
+    fixed = ("causal", "mask1", "mask2")
+    return {name: array for name, array in part.items() if name not in fixed}
 
 
 def test_axial_position_encoding(rng):
@@ -97,25 +112,49 @@ def test_global_context_gradient(rng, bias, eps):
 
 
 @pytest.mark.parametrize("causal", [False, True])
-def test_step_attention_gradient(rng, causal):
-    x, g, steps = random_current(rng), rng.normal(size=(B, T)), random_steps(rng, causal)
-    dx, gradients = ref.step_attention_backward(x, g, **steps)
+@pytest.mark.parametrize("name", ref.STEP_GATES)
+def test_step_attention_gradient(rng, name, causal):
+    x, g, steps = random_current(rng), rng.normal(size=(B, T)), RANDOM[name](rng, causal)
+    forward, backward = ref.STEP_GATES[name]
+    dx, gradients = backward(x, g, **steps)
     assert_gradients(
-        lambda: np.sum(g * ref.step_attention_forward(x, **steps)),
+        lambda: np.sum(g * forward(x, **steps)),
         {"x": x, **learned(steps)},
         {"x": dx, **gradients},
     )
 
 
-def test_masked_step_attention_is_causal(rng):
-    x, steps = random_current(rng), random_steps(rng, causal=True)
-    gate = ref.step_attention_forward(x, **steps)
+@pytest.mark.parametrize("name", ref.STEP_GATES)
+def test_causal_step_attention_is_causal(rng, name):
+    x, steps = random_current(rng), RANDOM[name](rng, causal=True)
+    gate = ref.STEP_GATES[name][0](x, **steps)
     for t in range(T):
         changed = x.copy()
-        changed[:, t] += 1.0
-        same = ref.step_attention_forward(changed, **steps) == gate
-        assert same[:, :t].all() and not same[:, t].any()
-    _, gradients = ref.step_attention_backward(x, rng.normal(size=(B, T)), **steps)
+        changed[:, t] += rng.normal(1.0, 1.0, C)
+        same = ref.STEP_GATES[name][0](changed, **steps) == gate
+        # The first step differs from no step before it.
+        first = name == "steps" and t == 0
+        assert same[:, : t + first].all() and not same[:, t + first :].any()
+
+
+def test_the_gate_of_a_step_is_that_of_its_difference_from_the_mean(rng):
+    x, steps = random_current(rng), random_steps(rng)
+    gate = ref.step_attention_forward(x, **steps)
+    for b in range(B):
+        means = [x[b, t].reshape(-1, C).mean(0) for t in range(T)]
+        for t in range(T):
+            d = means[t] - sum(means) / T
+            hidden = [
+                max(float(d @ column + bias), 0.0)
+                for column, bias in zip(steps["u1"].T, steps["b1"], strict=True)
+            ]
+            q = sum(h * float(u) for h, u in zip(hidden, steps["u2"][:, 0], strict=True))
+            assert gate[b, t] == pytest.approx(2 / (1 + math.exp(-q - float(steps["b2"][0]))))
+
+
+def test_masked_weights_have_no_gradient(rng):
+    x, steps = random_current(rng), random_mean_steps(rng, causal=True)
+    _, gradients = ref.mean_step_attention_backward(x, rng.normal(size=(B, T)), **steps)
     assert not gradients["u1"][steps["mask1"] == 0].any()
     assert not gradients["u2"][steps["mask2"] == 0].any()
 

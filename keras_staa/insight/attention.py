@@ -133,7 +133,8 @@ def _parts(layer, x):
         found["attention"] = ops.reshape(weights, (-1, t, h, w))
         found["channel_gate"] = context.gate(ops.sum(weights[..., None] * flat, axis=2))
     if step is not None:
-        found["step_gate"] = step.gate(ops.mean(x, axis=(2, 3, 4)))
+        axes = (2, 3) if step.summary == "channels" else (2, 3, 4)
+        found["step_gate"] = step.gate(ops.mean(x, axis=axes))
     return found
 
 

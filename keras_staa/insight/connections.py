@@ -75,7 +75,7 @@ def attention(layer, shape):
     """Return the multiplications and additions of an aggregator for one sample.
 
     Args:
-        layer: an `STAA`, `GlobalContext` or `StepAttention`.
+        layer: an `STAA`, `GlobalContext`, `StepAttention` or `MeanStepAttention`.
         shape: (T, H, W, C), of the current.
 
     Returns:
@@ -89,7 +89,9 @@ def attention(layer, shape):
         products += 2 * values + 2 * steps * math.prod(context.squeeze.shape)
     if step is not None:
         sums += values
-        products += 2 * math.prod(step.squeeze.shape)
+        # All steps at once, or each by itself.
+        times = steps if step.summary == "channels" else 1
+        products += times * sum(math.prod(w.shape) for w in (step.squeeze, step.excite))
     if position is not None:
         sums += values
     if context is not None or step is not None:

@@ -8,10 +8,11 @@ from keras import ops
 
 from keras_staa import _keras
 from keras_staa.insight import finding
-from keras_staa.layers import STAA, GlobalContext, PerStep, StepAttention
+from keras_staa.layers import STAA, GlobalContext, PerStep
+from keras_staa.layers.step_gate import StepGate
 from keras_staa.layers.steps import unwrapped
 
-AGGREGATORS = (STAA, GlobalContext, StepAttention)
+AGGREGATORS = (STAA, GlobalContext, StepGate)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,6 +6,7 @@ from keras_staa.layers.global_context import GlobalContext
 from keras_staa.layers.integrate_fire import IF
 from keras_staa.layers.lif import LIF
 from keras_staa.layers.linear_neuron import LinearNeuron
+from keras_staa.layers.mean_step_attention import MeanStepAttention
 from keras_staa.layers.native import BatchNormalization, Conv2D
 from keras_staa.layers.neuron import Neuron
 from keras_staa.layers.plif import PLIF
@@ -26,6 +27,7 @@ __all__ = [
     "Conv2D",
     "GlobalContext",
     "LinearNeuron",
+    "MeanStepAttention",
     "MeanOverSteps",
     "Neuron",
     "PerStep",

@@ -10,8 +10,9 @@ _NAMES = ("bias", "gamma", "beta")
 def undecayed_weights(model):
     """Return the weights that should have no weight decay.
 
-    Decay pulls weights to zero. That is meant for kernels, not for biases, the scale and shift of
-    a normalization, the coefficients of neurons and position encodings. A layer declares such
+    Decay pulls weights to zero. That is meant for kernels of convolutions and of dense layers, not
+    for biases, the scale and shift of a normalization, the coefficients of neurons, position
+    encodings and gates: with decay, a gate becomes a constant. A layer declares such
     weights as its property `undecayed_weights`, a list of variables. Of other layers these are the
     weights whose name ends in `bias`, `gamma` or `beta`.
 

@@ -64,6 +64,11 @@ class GlobalContext(keras.layers.Layer):
         self.excite = weight("excite", (hidden, channels), ZEROS)
         self.excite_bias = weight("excite_bias", (channels,), ZEROS)
 
+    @property
+    def undecayed_weights(self):
+        """Weights without weight decay: all, since decay would make the gate a constant."""
+        return self.weights
+
     def query(self):
         """Return the kernel of the key convolution: tensor (C,)."""
         return ops.convert_to_tensor(self.key)[:, 0]
@@ -89,7 +94,7 @@ class GlobalContext(keras.layers.Layer):
 
     def call(self, inputs):
         inputs = with_sizes(inputs, self.input_spec.axes)
-        inputs, _, context, _ = summaries(inputs, self.query(), steps=False)
+        inputs, _, context, _ = summaries(inputs, self.query())
         return modulate(inputs, self.gate(context))
 
     def get_config(self):

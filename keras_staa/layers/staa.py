@@ -5,9 +5,21 @@ from keras import ops
 
 from keras_staa import checks
 from keras_staa.layers.global_context import GlobalContext
+from keras_staa.layers.mean_step_attention import MeanStepAttention
 from keras_staa.layers.position_encoding import KINDS, PositionEncoding
 from keras_staa.layers.step_attention import StepAttention
 from keras_staa.ops import affine, enriched, summaries, with_sizes
+
+# Step attention by the argument `step_gate`.
+STEP_GATES = {
+    True: (StepAttention, False),
+    "causal": (StepAttention, True),
+    "mean": (MeanStepAttention, False),
+    "causal_mean": (MeanStepAttention, True),
+}
+# What the same values meant before step attention had its present form.
+FIRST_FORM = {True: "mean", "causal": "causal_mean"}
+CAUSAL = {True: "causal", "mean": "causal_mean"}
 
 
 def with_step_gate(arguments):
@@ -15,6 +27,18 @@ def with_step_gate(arguments):
     if "steps" not in arguments or "step_gate" in arguments:
         return arguments
     return {"step_gate" if k == "steps" else k: v for k, v in arguments.items()}
+
+
+def of_first_form(arguments):
+    """Arguments of `STAA` as they were before step attention had its present form."""
+    arguments = with_step_gate(arguments)
+    step_gate = arguments.get("step_gate", True)
+    return {**arguments, "step_gate": FIRST_FORM.get(step_gate, step_gate)}
+
+
+def of_configuration(config):
+    """Return the configuration of a layer with an aggregator as it is written today."""
+    return config if "step_units" in config else of_first_form(config)
 
 
 @keras.saving.register_keras_serializable("keras_staa")
@@ -31,9 +55,11 @@ class STAA(keras.layers.Layer):
         ratio: reduction of the global context's transform.
         position: `"axial"`, `"full"`, `"sinusoidal"` or None for no encoding.
         context: whether there is a channel gate.
-        step_gate: whether there is a step gate, or `"causal"` for one that looks back only.
+        step_gate: whether there is a step gate (`StepAttention`), or `"causal"` for one that looks
+            back only. `"mean"` and `"causal_mean"` are its first form, `MeanStepAttention`.
         bypass_rate: probability in [0, 1); the paper's best is 0.1.
         seed: of the bypass, an integer or None.
+        step_units: the hidden units of `StepAttention`.
 
     Raises:
         ValueError: for an argument outside its range, an input that is not of rank 5, or sizes
@@ -56,12 +82,14 @@ class STAA(keras.layers.Layer):
         step_gate=True,
         bypass_rate=0.1,
         seed=None,
+        step_units=8,
         **kwargs,
     ):
         super().__init__(**kwargs)
         policy = {"dtype": self.dtype_policy}
         self.ratio = checks.positive_int("ratio", ratio)
-        self.step_gate = checks.choice("step_gate", step_gate, (True, False, "causal"))
+        self.step_gate = checks.choice("step_gate", step_gate, (False, *STEP_GATES))
+        self.step_units = checks.positive_int("step_units", step_units)
         self.bypass_rate = checks.fraction("bypass_rate", bypass_rate, below_one=True)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -72,7 +100,9 @@ class STAA(keras.layers.Layer):
         if checks.boolean("context", context):
             self.context = GlobalContext(ratio, **policy)
         if step_gate:
-            self.step_attention = StepAttention(causal=step_gate == "causal", **policy)
+            kind, causal = STEP_GATES[step_gate]
+            own = {"units": step_units} if kind is StepAttention else {}
+            self.step_attention = kind(causal=causal, **own, **policy)
 
     def build(self, input_shape):
         checks.input_shape(self, input_shape, "bthwc")
@@ -94,6 +124,9 @@ class STAA(keras.layers.Layer):
     def jit(self, enabled=True):
         """Whether the aggregator is compiled by itself: see `keras_staa.jit_compile`."""
         self.compiled = enabled
+
+    def _step_summary(self):
+        return None if self.step_attention is None else self.step_attention.summary
 
     def gates(self, inputs, training=False):
         """Return what the aggregator does to a current, for whatever applies it.
@@ -118,7 +151,7 @@ class STAA(keras.layers.Layer):
             keep = ops.cast(draw >= self.bypass_rate, "float32")
         query = None if self.context is None else self.context.query()
         inputs, encoding, context, mean = _summaries(
-            inputs, query, encoding, self.step_attention is not None, keep, self.compiled
+            inputs, query, encoding, self._step_summary(), keep, self.compiled
         )
         if context is not None:
             gate = self.context.gate(context)
@@ -144,7 +177,7 @@ class STAA(keras.layers.Layer):
             query = self.context.query()
         # Each stream is at a time of its own: streams stand where time steps do.
         inputs, encoding, context, mean = summaries(
-            inputs[None], query, encoding, self.step_attention is not None
+            inputs[None], query, encoding, self._step_summary()
         )
         if context is not None:
             gate = self.context.gate(context)
@@ -163,11 +196,12 @@ class STAA(keras.layers.Layer):
             "step_gate": self.step_gate,
             "bypass_rate": self.bypass_rate,
             "seed": self.seed,
+            "step_units": self.step_units,
         }
 
     @classmethod
     def from_config(cls, config):
-        return super().from_config(with_step_gate(config))
+        return super().from_config(of_configuration(config))
 
 
 def _summaries(inputs, *arguments):

@@ -6,7 +6,7 @@ from keras import ops
 from keras_staa import _keras, serialized
 from keras_staa.layers.lif import LIF
 from keras_staa.layers.neuron import Neuron
-from keras_staa.layers.staa import STAA, with_step_gate
+from keras_staa.layers.staa import STAA, of_configuration
 from keras_staa.ops import with_sizes
 
 
@@ -21,7 +21,7 @@ class _BehindAnAggregator(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        return super().from_config(with_step_gate(config))
+        return super().from_config(of_configuration(config))
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -55,7 +55,7 @@ class STAANeuron(_BehindAnAggregator):
 
     Args:
         neuron: a layer of the kind of `keras_staa.layers.Neuron`, or its serialized form.
-        ratio, position, context, step_gate, bypass_rate, seed: as in `STAA`.
+        ratio, position, context, step_gate, bypass_rate, seed, step_units: as in `STAA`.
 
     Raises:
         ValueError: for an argument outside its range, or a neuron that is none.
@@ -77,11 +77,14 @@ class STAANeuron(_BehindAnAggregator):
         step_gate=True,
         bypass_rate=0.1,
         seed=None,
+        step_units=8,
         **kwargs,
     ):
         super().__init__(**kwargs)
         policy = {"dtype": self.dtype_policy}
-        self.staa = STAA(ratio, position, context, step_gate, bypass_rate, seed, **policy)
+        self.staa = STAA(
+            ratio, position, context, step_gate, bypass_rate, seed, step_units, **policy
+        )
         self.neuron = serialized.make("neuron", neuron, registered=True)
         if not isinstance(self.neuron, Neuron):
             raise ValueError(
@@ -118,6 +121,7 @@ class STAALIF(_BehindAnAggregator):
         step_gate=True,
         bypass_rate=0.1,
         seed=None,
+        step_units=8,
         decay=0.25,
         gain=1.0,
         learn=True,
@@ -129,7 +133,9 @@ class STAALIF(_BehindAnAggregator):
     ):
         super().__init__(**kwargs)
         policy = {"dtype": self.dtype_policy}
-        self.staa = STAA(ratio, position, context, step_gate, bypass_rate, seed, **policy)
+        self.staa = STAA(
+            ratio, position, context, step_gate, bypass_rate, seed, step_units, **policy
+        )
         self.lif = LIF(decay, gain, learn, threshold, reset, detach_reset, surrogate, **policy)
 
     def _neuron(self):

@@ -1,31 +1,36 @@
-"""Step attention: a gate a time step."""
+"""Step attention: a gate a time step, from the step's own channels."""
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_staa import checks
-from keras_staa.initializers import ZEROS, glorot_uniform
-from keras_staa.ops import modulate, summaries, with_sizes
-
-# With fewer hidden units than this a short sequence could not be gated freely.
-LEAST_HIDDEN = 4
+from keras_staa.initializers import ZEROS, Alternating, Paired
+from keras_staa.layers.mean_step_attention import MeanStepAttention
+from keras_staa.layers.step_gate import StepGate
 
 
 @keras.saving.register_keras_serializable("keras_staa")
-class StepAttention(keras.layers.Layer):
-    """Scale every time step by what all steps say: (B, T, H, W, C) -> the same.
+class StepAttention(StepGate):
+    """Scale every time step by how its channels differ from those of the others.
 
-    With p[t] the mean of x over space and channels, the gates are
-    `2 * sigmoid(U_2 relu(U_1 p + b_1) + b_2)`. U_2 and b_2 start at zero, so the layer starts as
-    the identity. Training and inference are the same.
+    (B, T, H, W, C) -> the same. With p[t] (C,) the mean of x over space and d[t] the difference of
+    p[t] and its mean over the steps, the gates are `2 * sigmoid(U_2 relu(U_1 d[t] + b_1) + b_2)`.
+    All steps share the weights, none of which depends on T. The causal form takes the mean over
+    the steps so far.
+
+    Hidden units start in pairs of equal inputs and opposite outputs, so the layer starts as the
+    identity and every weight has a gradient from the first step on. With T = 1 the gate is the
+    learned number `2 * sigmoid(U_2 relu(b_1) + b_2)`. Training and inference are the same.
 
     Args:
+        units: positive integer, the number of hidden units.
         causal: whether the gate of a step may depend on that step and earlier ones only, as
             streaming needs.
 
     Raises:
-        ValueError: if the input is not of rank 5 or has another T than the layer was built with.
+        ValueError: for an argument outside its range, or if the input is not of rank 5 or T or C
+            are unknown.
 
     Example:
 
@@ -33,52 +38,34 @@ class StepAttention(keras.layers.Layer):
     >>> np.allclose(keras.ops.convert_to_numpy(StepAttention()(x)), x)
     True
 
-    Source: the paper's step attention; the shapes are inferred, the causal form is this library's.
+    Source: the paper's step attention (average pooling, convolution, ReLU, convolution, sigmoid).
+    What is pooled and the sizes are inferred; the difference from the mean and the causal form are
+    this library's.
     """
 
-    # A stream ends after the time steps that the layer was built with.
-    bounds_steps = True
+    summary = "channels"
 
-    def __init__(self, causal=False, **kwargs):
-        super().__init__(**kwargs)
-        self.causal = checks.boolean("causal", causal)
+    def __init__(self, units=8, causal=False, **kwargs):
+        super().__init__(causal, **kwargs)
+        self.units = checks.positive_int("units", units)
 
     def build(self, input_shape):
-        checks.input_shape(self, input_shape, "bThwc")
-        steps = input_shape[1]
-        self.input_spec = keras.layers.InputSpec(ndim=5, axes={1: steps})
-        hidden = max(steps, LEAST_HIDDEN)
+        checks.input_shape(self, input_shape, "bThwC")
+        channels = input_shape[-1]
+        self.input_spec = keras.layers.InputSpec(ndim=5, axes={-1: channels})
+        self.squeeze = self.add_gate_weight("squeeze", (channels, self.units), Paired())
+        self.squeeze_bias = self.add_gate_weight("squeeze_bias", (self.units,), ZEROS)
+        self.excite = self.add_gate_weight("excite", (self.units, 1), Alternating(0.5))
+        self.excite_bias = self.add_gate_weight("excite_bias", (1,), ZEROS)
 
-        def weight(name, shape, initializer):
-            return self.add_weight(
-                name=name, shape=shape, initializer=initializer, dtype="float32", autocast=False
-            )
+    def gate(self, means):
+        """Return the step gate of the means of all steps: float32 (B, T, C) -> (B, T)."""
+        differences = ops.convert_to_tensor(_differences(means.shape[1], self.causal))
+        return self._gate_of(ops.matmul(differences, means))
 
-        self.squeeze = weight("squeeze", (steps, hidden), glorot_uniform())
-        self.squeeze_bias = weight("squeeze_bias", (hidden,), ZEROS)
-        self.excite = weight("excite", (hidden, steps), ZEROS)
-        self.excite_bias = weight("excite_bias", (steps,), ZEROS)
-
-    def masks(self):
-        """For each hidden unit the steps it may read and those it may act on, as 0 and 1.
-
-        Every hidden unit belongs to one step: it reads that step and earlier ones and acts on
-        that step and later ones.
-        """
-        steps, hidden = self.squeeze.shape
-        owner = np.arange(hidden) * steps // hidden
-        reads = np.arange(steps)[:, None] <= owner[None, :]
-        acts = owner[:, None] <= np.arange(steps)[None, :]
-        return reads.astype("float32"), acts.astype("float32")
-
-    def gate(self, mean):
-        """Return the step gate of the mean of each step: float32 tensors (B, T) -> (B, T)."""
-        squeeze, excite = (ops.convert_to_tensor(w) for w in (self.squeeze, self.excite))
-        if self.causal:
-            reads, acts = (ops.convert_to_tensor(mask) for mask in self.masks())
-            squeeze, excite = squeeze * reads, excite * acts
-        hidden = ops.relu(ops.matmul(mean, squeeze) + self.squeeze_bias)
-        return 2.0 * ops.sigmoid(ops.matmul(hidden, excite) + self.excite_bias)
+    def _gate_of(self, difference):
+        hidden = ops.relu(ops.matmul(difference, self.squeeze) + self.squeeze_bias)
+        return 2.0 * ops.sigmoid(ops.matmul(hidden, self.excite) + self.excite_bias)[..., 0]
 
     def initial_state(self, shape):
         """Return what the layer remembers of streams before their first time step.
@@ -87,71 +74,63 @@ class StepAttention(keras.layers.Layer):
             shape: of the current of one time step, (B, H, W, C).
 
         Returns:
-            Float32 tensor (B, T), the means of the steps so far.
+            Float32 tensor (B, C), the sum of the means of the steps so far.
 
         Raises:
             ValueError: if the layer is not causal.
         """
-        if not self.causal:
-            raise ValueError(
-                f"Layer {self.name!r} looks at later time steps. Make or load the network with "
-                "`causal=True`."
-            )
-        return ops.zeros((shape[0], self.squeeze.shape[0]), "float32")
+        self.check_streams()
+        return ops.zeros((shape[0], shape[-1]), "float32")
 
-    def next(self, mean, state, clock):
+    def next(self, means, state, clock):
         """Return the gate of each stream's time step, and the state after it.
 
         Args:
-            mean: float32 tensor (B,), the mean of the step.
+            means: float32 tensor (B, C), the means of the step.
             state: what `initial_state` or the step before returned.
             clock: int32 tensor (B,), the number of the step, from 0.
 
         Returns:
-            Float32 tensors (B,) and (B, T).
+            Float32 tensors (B,) and (B, C).
         """
-        now = ops.one_hot(clock, self.squeeze.shape[0], dtype="float32")
-        state = state + now * mean[:, None]
-        # Later steps are zero in the state, and masked.
-        return ops.sum(self.gate(state) * now, axis=1), state
-
-    def stream(self, inputs, state, clock):
-        """One time step of streams: see `keras_staa.streaming`."""
-        inputs, *_, mean = summaries(inputs[None])
-        gate, state = self.next(mean[0], state, clock)
-        return modulate(inputs, gate[None, :, None])[0], state
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def call(self, inputs):
-        inputs = with_sizes(inputs, self.input_spec.axes)
-        inputs, *_, mean = summaries(inputs)
-        return modulate(inputs, self.gate(mean)[..., None])
+        state = state + means
+        count = ops.cast(clock + 1, "float32")[:, None]
+        return self._gate_of(means - state / count), state
 
     def get_config(self):
-        return {**super().get_config(), "causal": self.causal}
+        return {**super().get_config(), "units": self.units}
+
+    @classmethod
+    def from_config(cls, config):
+        # Configurations from before this form had no `units`.
+        if "units" not in config:
+            return MeanStepAttention.from_config(config)
+        return super().from_config(config)
 
     def transfer_from(self, source):
-        """Take the weights of a layer built for another T, or that is causal where this one is not.
+        """Take the weights of a layer of another T, or that is causal where this one is not.
 
-        Steps are matched to the nearest in time; a weight that reads a step is shared out among
-        the steps that stand for it. Hidden units beyond the source's keep their start values.
+        Raises:
+            ValueError: if they are those of the first form of step attention.
         """
-        squeeze, squeeze_bias, excite, excite_bias = (
-            np.array(ops.convert_to_numpy(w)) for w in source.weights
-        )
-        if getattr(source, "causal", False) and not self.causal:
-            # What the masks hide has never been trained.
-            reads, acts = source.masks()
-            squeeze, excite = squeeze * reads, excite * acts
-        old, new = excite_bias.shape[0], self.excite_bias.shape[0]
-        nearest = np.arange(new) * old // new
-        shares = np.bincount(nearest, minlength=old)[nearest][:, None]
-        kept = min(squeeze_bias.shape[0], self.squeeze_bias.shape[0])
-        own = [np.array(ops.convert_to_numpy(w)) for w in self.weights]
-        own[0][:, :kept] = squeeze[nearest, :kept] / shares
-        own[1][:kept] = squeeze_bias[:kept]
-        own[2][:kept] = excite[:kept][:, nearest]
-        own[3][:] = excite_bias[nearest]
-        self.set_weights(own)
+        found = [tuple(weight.shape) for weight in source.weights]
+        if found != [tuple(weight.shape) for weight in self.weights]:
+            raise ValueError(
+                f"Layer {self.name!r} cannot take weights of the shapes {found}. If they are from "
+                "before step attention had its present form, make the network with "
+                "`attention={'step_gate': 'mean'}` (or 'causal_mean')."
+            )
+        self.set_weights([ops.convert_to_numpy(weight) for weight in source.weights])
+
+
+def _differences(steps, causal):
+    """Return the matrix (T, T) that takes the mean over the steps off, or that of the steps so far.
+
+    Example:
+
+    >>> _differences(2, causal=True).tolist()
+    [[0.0, 0.0], [-0.5, 0.5]]
+    """
+    means = np.tril(np.ones((steps, steps))) if causal else np.ones((steps, steps))
+    means /= means.sum(axis=1, keepdims=True)
+    return (np.eye(steps) - means).astype("float32")

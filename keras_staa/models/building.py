@@ -8,6 +8,7 @@ from keras_staa.initializers import ZEROS, VarianceScaling
 from keras_staa.layers import MeanOverSteps
 from keras_staa.layers.pooling import GlobalMaxPooling2D
 from keras_staa.models.argument import ABSENT
+from keras_staa.models.arguments import FORMAT
 from keras_staa.models.blocks import each_step
 from keras_staa.models.network import Network
 
@@ -52,6 +53,7 @@ def build(factory, body, table, arguments, trained=False, class_names=None):
         remat=arguments.remat,
         class_names=class_names if arguments.include_top else None,
         unit_range=_takes_zero_to_one(arguments, trained),
+        format=FORMAT,
     )
 
 

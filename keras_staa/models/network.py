@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_staa import _keras, checks, serialized
 from keras_staa.image_utils import warn_of_range
+from keras_staa.models.arguments import FORMAT, of_format
 from keras_staa.ops.recompute import recomputed
 
 BACKBONE = "backbone"
@@ -62,6 +63,8 @@ class Network(_keras.MarkingModel):
         remat: whether training keeps only the tensors between the blocks; see `rematerialize`.
         class_names: list of strings, the names of the classes, or None.
         unit_range: whether the network takes images in [0, 1], and warns of larger values.
+        format: integer, how `arguments` are written. Configurations that do not say are of
+            format 1; `keras_staa.models.arguments.FORMAT` is today's.
 
     Example:
 
@@ -82,9 +85,11 @@ class Network(_keras.MarkingModel):
         remat=False,
         class_names=None,
         unit_range=False,
+        format=1,
         **kwargs,
     ):
         super().__init__(*args, **kwargs)
+        arguments = None if arguments is None else of_format(arguments, format)
         own = _Notes(factory, arguments, stages or {}, remat, class_names, unit_range)
         # The mark of a network that is a layer here says nothing about this one.
         nested = isinstance(_keras.made_by(self.outputs[0]), keras.Model)
@@ -235,6 +240,7 @@ class Network(_keras.MarkingModel):
             "remat": notes.remat,
             "class_names": self.class_names,
             "unit_range": notes.unit_range,
+            "format": FORMAT,
         }
 
 

@@ -8,6 +8,7 @@ import keras
 from keras_staa import _keras, checks, presets, serialized
 from keras_staa.layers import flatten_layers
 from keras_staa.models.argument import ABSENT, FIXED, FREE, RESHAPES, named
+from keras_staa.models.arguments import of_format
 from keras_staa.models.deferred import deferred
 from keras_staa.models.transfer import transfer, transfer_from_file, transferable
 from keras_staa.presets import weight_files, weight_store
@@ -126,7 +127,8 @@ def stored_arguments(factory, preset):
     check_names(factory, preset)
     defaults = {a.name: a.default for a in factory.table if a.in_presets != ABSENT}
     with _of_file(preset):
-        allowed = {k: serialized.checked(k, v) for k, v in preset.arguments.items()}
+        arguments = of_format(preset.arguments, preset.format)
+        allowed = {k: serialized.checked(k, v) for k, v in arguments.items()}
         return {**defaults, **_checked(factory, allowed)}
 
 

@@ -31,9 +31,9 @@ def axial_encoding(steps, rows, columns):
 
 
 def summaries(
-    x, query=None, encoding=None, steps=True, keep=None, compiled=False, scale=None, shift=None
+    x, query=None, encoding=None, steps=None, keep=None, compiled=False, scale=None, shift=None
 ):
-    """Compute what gates are made of: an attended mean of x' a channel, a plain one a time step.
+    """Compute what gates are made of: an attended mean of x' and a plain one.
 
     The gradients of `x` and `encoding` are collected here, so that what reads them afterwards and
     these means together write one gradient: use what is returned in their place.
@@ -42,7 +42,8 @@ def summaries(
         x: tensor (B, T, H, W, C).
         query: tensor (C,), the key convolution's kernel, or None for no attended mean.
         encoding: tensor (T, H, W, C) to add to x, or None.
-        steps: whether to compute the mean a time step.
+        steps: `"channels"` for the mean over space of each time step and channel, `"mean"` for
+            that over space and channels, or None for neither.
         keep: float32 tensor (B, T), 1 in the steps in which what reads x afterwards adds the
             encoding and 0 in the others, or None for 1.
         compiled: as in `with_backward`.
@@ -51,17 +52,17 @@ def summaries(
 
     Returns:
         x; the encoding, without a gradient of its own; the mean over space of x', weighted by a
-        softmax over space of `x' . query`, float32 (B, T, C), or None; the mean of x' over space
-        and channels, float32 (B, T), or None.
+        softmax over space of `x' . query`, float32 (B, T, C), or None; the mean that `steps` says,
+        float32 (B, T, C) or (B, T), or None.
     """
-    if query is None and encoding is None and not steps:
+    if query is None and encoding is None and steps is None:
         return x, None, None, None
     given = {"x": x, "query": query, "encoding": encoding, "keep": keep}
     given |= {"scale": scale, "shift": shift}
     given = {name: tensor for name, tensor in given.items() if tensor is not None}
     if encoding is None:
         given.pop("keep", None)
-    function = _summaries(tuple(given), bool(steps), compiled and not is_portable())
+    function = _summaries(tuple(given), steps, compiled and not is_portable())
     outputs = function(*given.values())
     outputs = iter(outputs if isinstance(outputs, tuple) else (outputs,))
     x = next(outputs)
@@ -96,9 +97,9 @@ def _summaries(names, steps, compiled):
         x, query, encoding, given = unpack(tensors)
         x = driven(x, given)
         if not attend:
-            return (_step_mean(x, encoding),)
+            return (_plain_mean(x, encoding, steps),)
         if x.shape[2] != 1:
-            logits, mean = _projections(x, query, encoding, steps)
+            logits, mean = _projections(x, query, encoding, steps == "mean")
             attention = ops.softmax(logits, axis=2)
         else:
             # Keras warns of a softmax over one place.
@@ -106,14 +107,17 @@ def _summaries(names, steps, compiled):
         context = _attended(x, attention, encoding)
         if not steps:
             return attention, context
-        return attention, context, _step_mean(x, encoding) if mean is None else mean
+        return attention, context, _plain_mean(x, encoding, steps) if mean is None else mean
 
     @kernels.shared
     def means_in_kernel(*tensors):
         x, _, encoding, given = unpack(tensors)
         held = kernels.of_summaries(given["x"])["triton"]
         line = given.get("scale"), given.get("shift")
-        return held.forward(x, given["query"], encoding, *line)[: 2 + steps]
+        attention, context, mean = held.forward(x, given["query"], encoding, *line)
+        if not steps:
+            return attention, context
+        return attention, context, ops.mean(mean, axis=-1) if steps == "mean" else mean
 
     def forward(*tensors):
         found, residuals = (), ()
@@ -142,7 +146,7 @@ def _summaries(names, steps, compiled):
             added, dq, more = _attended_gradient(x, query, encoding, attention, rest.pop(0))
             dx, de = dx + added, de + more if encoded else None
         if steps:
-            dmean = rest.pop(0)[:, :, None, None] / _number(x)
+            dmean = _of_each_value(rest.pop(0), x)[:, :, None]
             dx, de = dx + dmean, de + ops.sum(dmean, axis=0) if encoded else None
         line = sums(unpack(inputs)[0], dx) if "scale" in given else ()
         return in_shape(given, (dx, dq, de, *line))
@@ -158,7 +162,7 @@ def _summaries(names, steps, compiled):
             attention,
             context,
             dcontext,
-            rest.pop(0) if steps else None,
+            _of_each_channel(rest.pop(0), x) if steps else None,
             given["query"],
             encoding,
             *(given.get(name) for name in ("keep", "scale", "shift")),
@@ -190,11 +194,20 @@ def _summaries(names, steps, compiled):
     return with_backward(forward, backward, compiled)
 
 
-def _number(x):
-    """How many places and channels (B, T, HW, C) has, as a number or a float32 tensor."""
+def _of_each_channel(dmean, x):
+    """Return the gradient (B, T, C) of the mean of each channel, where that of all may be given."""
+    if len(dmean.shape) == 3:
+        return dmean
+    channels = x.shape[-1]
+    return ops.broadcast_to(dmean[..., None] / channels, (*ops.shape(dmean), channels))
+
+
+def _of_each_value(dmean, x):
+    """Return what a mean of (B, T, HW, C) passes on to each place: (B, T, C) or (B, T, 1)."""
     places, channels = ops.shape(x)[2:]
-    number = places * channels
-    return number if isinstance(number, int) else ops.cast(number, "float32")
+    if len(dmean.shape) == 2:
+        dmean, places = dmean[..., None], places * channels
+    return dmean / (places if isinstance(places, int) else ops.cast(places, "float32"))
 
 
 def _projections(x, query, encoding, steps):
@@ -246,10 +259,11 @@ def _attended_gradient(x, query, encoding, attention, dcontext):
     return added, dq, de
 
 
-def _step_mean(x, encoding):
-    mean = ops.mean(ops.cast(x, "float32"), axis=(2, 3))
+def _plain_mean(x, encoding, steps):
+    axes = (2,) if steps == "channels" else (2, 3)
+    mean = ops.mean(ops.cast(x, "float32"), axis=axes)
     if encoding is not None:
-        mean = mean + ops.mean(ops.cast(encoding, "float32"), axis=(1, 2))
+        mean = mean + ops.mean(ops.cast(encoding, "float32"), axis=[a - 1 for a in axes])
     return mean
 
 

@@ -20,7 +20,8 @@ def description_class():
         measured: str
 
     class Preset(pydantic.BaseModel, extra="forbid"):
-        format: int = pydantic.Field(ge=1, le=1)
+        # What the arguments mean: see `keras_staa.models.arguments`.
+        format: int = pydantic.Field(ge=1, le=2)
         name: str
         architecture: str
         arguments: dict

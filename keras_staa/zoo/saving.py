@@ -7,6 +7,7 @@ import shutil
 import keras
 
 from keras_staa import checks, files, h5_files, presets, serialized
+from keras_staa.models.arguments import FORMAT
 from keras_staa.models.pretrained import parameters
 from keras_staa.new_folder import new_folder
 from keras_staa.presets import weight_files
@@ -81,7 +82,7 @@ def save(
         weights = partial / presets.WEIGHTS
         write_weights(network, weights, dtype)
         preset = presets.description_class()(
-            format=1,
+            format=FORMAT,
             name=folder.name,
             architecture=architecture,
             arguments=arguments,

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_staa.layers import MeanStepAttention
 from tests.gradients import gradients
 
 # The layers' names of the weights and the reference's.
@@ -20,6 +21,7 @@ REFERENCE_NAMES = {
     },
     "steps": {"squeeze": "u1", "squeeze_bias": "b1", "excite": "u2", "excite_bias": "b2"},
 }
+REFERENCE_NAMES["mean_steps"] = REFERENCE_NAMES["steps"]
 
 # A hidden unit that no input activates has no gradient to compare.
 RANGES = {
@@ -82,6 +84,14 @@ def layer_gradients(layer, x, cotangent, training=False):
     weights = [ops.convert_to_numpy(v) for v in layer.trainable_variables]
     output, (dx, *grads) = gradients(stateless(layer, training), [x, *weights], cotangent)
     return output, dx, grads
+
+
+def parts_of(staa):
+    """The parts of an aggregator by the reference's names."""
+    step = staa.step_attention
+    steps = "mean_steps" if isinstance(step, MeanStepAttention) else "steps"
+    parts = {"position": staa.position, "context": staa.context, steps: step}
+    return {part: layer for part, layer in parts.items() if layer is not None}
 
 
 def reference_parameters(parts, dtype="float32"):

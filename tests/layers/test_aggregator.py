@@ -4,13 +4,22 @@ import keras
 import numpy as np
 import pytest
 
-from keras_staa.layers import LIF, STAA, STAALIF, GlobalContext, PositionEncoding, StepAttention
+from keras_staa.layers import (
+    LIF,
+    STAA,
+    STAALIF,
+    GlobalContext,
+    MeanStepAttention,
+    PositionEncoding,
+    StepAttention,
+)
 from tests import reference
 from tests.layers.support import (
     assert_near,
     compiled,
     evaluate,
     layer_gradients,
+    parts_of,
     randomise,
     reference_gradients,
     reference_parameters,
@@ -30,6 +39,9 @@ STAAS = {
     "staa-full": {"position": "full"},
     "staa-sinusoidal": {"position": "sinusoidal"},
     "staa-causal": {"step_gate": "causal"},
+    "staa-mean": {"step_gate": "mean"},
+    "staa-causal-mean": {"step_gate": "causal_mean"},
+    "staa-units": {"step_units": 3},
     "staa-no-position": {"position": None},
     "staa-no-context": {"context": False},
     "staa-no-steps": {"step_gate": False},
@@ -41,6 +53,8 @@ SINGLE = {
     "context": ("context", GlobalContext, {"ratio": 2}),
     "steps": ("steps", StepAttention, {}),
     "steps-causal": ("steps", StepAttention, {"causal": True}),
+    "mean-steps": ("mean_steps", MeanStepAttention, {}),
+    "mean-steps-causal": ("mean_steps", MeanStepAttention, {"causal": True}),
     "axial": ("position", PositionEncoding, {}),
     "full": ("position", PositionEncoding, {"kind": "full"}),
     "sinusoidal": ("position", PositionEncoding, {"kind": "sinusoidal"}),
@@ -66,17 +80,15 @@ def make(name, dtype="float32", steps=T):
     return randomise(layer, seed=4), parts
 
 
-def parts_of(staa):
-    parts = {"position": staa.position, "context": staa.context, "steps": staa.step_attention}
-    return {part: layer for part, layer in parts.items() if layer is not None}
-
-
 def parameters(parts, dtype="float32"):
     params = reference_parameters(parts, dtype)
     if "position" in params and not params["position"]:
         params["position"] = {"e": rounded(waves(T, H, W, C), dtype)}
-    if "steps" in parts and parts["steps"].causal:
-        params["steps"]["mask1"], params["steps"]["mask2"] = causal_masks(T)
+    if "steps" in parts:
+        params["steps"]["causal"] = parts["steps"].causal
+    if "mean_steps" in parts and parts["mean_steps"].causal:
+        masks = dict(zip(("mask1", "mask2"), causal_masks(T), strict=True))
+        params["mean_steps"] |= masks
     return params
 
 
@@ -121,7 +133,7 @@ def test_output_and_gradients(name):
     check(*make(name), "float32")
 
 
-@pytest.mark.parametrize("name", [*SINGLE, "staa", "staa-full", "staa-no-position"])
+@pytest.mark.parametrize("name", [*SINGLE, "staa", "staa-mean", "staa-full", "staa-no-position"])
 def test_output_and_gradients_in_bfloat16(name):
     check(*make(name, "bfloat16"), "bfloat16")
 
@@ -186,8 +198,15 @@ def test_the_layer_with_a_neuron_is_the_aggregator_then_the_neuron(training, ste
 
 @pytest.mark.parametrize(
     "layer",
-    [GlobalContext(), StepAttention(), StepAttention(causal=True), PositionEncoding(), STAA()],
-    ids=["context", "steps", "steps-causal", "axial", "staa"],
+    [
+        GlobalContext(),
+        StepAttention(),
+        StepAttention(units=3, causal=True),
+        MeanStepAttention(),
+        PositionEncoding(),
+        STAA(),
+    ],
+    ids=["context", "steps", "steps-causal", "mean-steps", "axial", "staa"],
 )
 def test_the_start_is_the_identity(layer):
     x = inputs()[0].astype("float32")
@@ -237,6 +256,7 @@ def test_each_call_bypasses_other_steps():
 
 CAUSAL = {
     "steps": lambda: StepAttention(causal=True),
+    "mean steps": lambda: MeanStepAttention(causal=True),
     "staa": lambda: STAA(ratio=2, step_gate="causal"),
     "staalif": lambda: STAALIF(ratio=2, step_gate="causal"),
 }
@@ -261,8 +281,9 @@ def test_a_causal_layer_never_looks_ahead(name, steps):
         assert t == steps - 1 or (after[:, t + 1 :] != y[:, t + 1 :]).any()
 
 
-def test_the_plain_step_attention_looks_ahead():
-    layer, _ = make("steps")
+@pytest.mark.parametrize("name", ["steps", "mean-steps"])
+def test_the_plain_step_attention_looks_ahead(name):
+    layer, _ = make(name)
     x = inputs()[0]
     changed = x.copy()
     changed[:, -1] += 5

@@ -10,6 +10,7 @@ from keras_staa.layers import (
     STAALIF,
     GlobalContext,
     MeanOverSteps,
+    MeanStepAttention,
     PerStep,
     PositionEncoding,
     RepeatSteps,
@@ -28,6 +29,8 @@ ARGUMENTS = [
     (GlobalContext, "ratio", 0, "a positive integer"),
     (GlobalContext, "ratio", 1.5, "a positive integer"),
     (StepAttention, "causal", "yes", "True or False"),
+    (MeanStepAttention, "causal", "yes", "True or False"),
+    (StepAttention, "units", 0, "a positive integer"),
     *(
         (kind, name, value, allowed)
         for kind in (LIF, STAALIF)
@@ -54,7 +57,8 @@ ARGUMENTS = [
             ("ratio", 0, "a positive integer"),
             ("position", "learned", "'axial', 'full', 'sinusoidal'"),
             ("context", "yes", "True or False"),
-            ("step_gate", "future", "[True, False, 'causal']"),
+            ("step_gate", "future", "[False, True, 'causal', 'mean', 'causal_mean']"),
+            ("step_units", 1.5, "a positive integer"),
             ("bypass_rate", -0.1, "a number in [0, 1)"),
             ("bypass_rate", 1.0, "a number in [0, 1)"),
             ("bypass_rate", 1.5, "a number in [0, 1)"),
@@ -86,6 +90,7 @@ IMAGES = {
     "position": PositionEncoding,
     "context": lambda: GlobalContext(ratio=1),
     "steps": StepAttention,
+    "mean-steps": MeanStepAttention,
     "staa": lambda: STAA(ratio=1),
     "staalif": lambda: STAALIF(ratio=1),
 }
@@ -134,9 +139,16 @@ def test_learned_coefficients_need_static_channels():
 BUILT = {
     "lif": (LIF, (2, 4, 3)),
     "lif-learned": (lambda: LIF(learn=True), (2, 4, 3)),
-    **{name: (make, (2, 4, 6, 6, 3)) for name, make in IMAGES.items() if name != "context"},
+    **{
+        name: (make, (2, 4, 6, 6, 3))
+        for name, make in IMAGES.items()
+        if name not in ("context", "steps")
+    },
     "staa-position-only": (lambda: STAA(context=False, step_gate=False), (2, 4, 6, 6, 3)),
-    "staa-steps-only": (lambda: STAA(position=None, context=False), (2, 4, 6, 6, 3)),
+    "staa-mean-only": (
+        lambda: STAA(position=None, context=False, step_gate="mean"),
+        (2, 4, 6, 6, 3),
+    ),
 }
 
 
@@ -150,6 +162,13 @@ def test_steps_that_do_not_match_the_built_shape(name, built):
         layer(np.zeros((b, 5, *rest), "float32"))
     for part in ("axis 1", f"value {built}", f"shape ({b}, 5, "):
         assert part in str(error.value)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_step_attention_takes_any_number_of_steps(causal):
+    layer = StepAttention(causal=causal)
+    for steps in (4, 1, 7):
+        assert layer(np.zeros((2, steps, 3, 3, 5), "float32")).shape == (2, steps, 3, 3, 5)
 
 
 SIZES = {

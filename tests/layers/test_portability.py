@@ -15,6 +15,7 @@ from keras_staa.layers import (
     STAALIF,
     GlobalContext,
     MeanOverSteps,
+    MeanStepAttention,
     PerStep,
     PositionEncoding,
     RepeatSteps,
@@ -115,14 +116,25 @@ def test_another_backend(saved, backend):
 
 
 @pytest.mark.parametrize("kind", [STAA, STAALIF, STAANeuron])
-@pytest.mark.parametrize("switch", [False, "causal"])
-def test_configurations_from_before_the_step_gate_had_its_name(kind, switch):
+@pytest.mark.parametrize(
+    ("then", "now"), [(False, False), (True, "mean"), ("causal", "causal_mean")]
+)
+@pytest.mark.parametrize("name", ["steps", "step_gate"])
+def test_configurations_from_before_step_attention_had_its_present_form(kind, then, now, name):
     more = {"neuron": LIF()} if kind is STAANeuron else {}
-    config = kind(step_gate=switch, **more).get_config()
-    old = {"steps" if key == "step_gate" else key: value for key, value in config.items()}
-    assert old["steps"] == switch and "step_gate" not in old
-    layer = kind.from_config(old)
-    aggregator = getattr(layer, "staa", layer)
-    assert aggregator.step_gate == switch
-    assert (aggregator.step_attention is None) is (switch is False)
+    config = kind(step_gate=now, **more).get_config()
+    old = {key: value for key, value in config.items() if key not in ("step_gate", "step_units")}
+    layer = kind.from_config({**old, name: then})
+    attention = getattr(layer, "staa", layer).step_attention
+    assert (attention is None) is (then is False)
+    if attention is not None:
+        assert type(attention) is MeanStepAttention and attention.causal is (then == "causal")
     assert layer.get_config() == {**config, "name": layer.name}
+    # And what is written today is read as it is.
+    again = kind.from_config(kind(step_gate=then, **more).get_config())
+    assert getattr(again, "staa", again).step_gate == then
+
+
+def test_step_attention_of_its_first_form_from_a_configuration():
+    layer = StepAttention.from_config({"name": "gate", "causal": True})
+    assert type(layer) is MeanStepAttention and layer.causal and layer.name == "gate"

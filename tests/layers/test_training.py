@@ -4,9 +4,23 @@ import keras
 import numpy as np
 import pytest
 
-from keras_staa.layers import STAALIF, MeanOverSteps, PerStep, PositionEncoding, StepAttention
+from keras_staa.layers import (
+    STAALIF,
+    MeanOverSteps,
+    MeanStepAttention,
+    PerStep,
+    PositionEncoding,
+    StepAttention,
+)
 from tests import reference
-from tests.layers.support import evaluate, randomise, reference_gradients, reference_parameters
+from tests.layers.support import (
+    evaluate,
+    layer_gradients,
+    parts_of,
+    randomise,
+    reference_gradients,
+    reference_parameters,
+)
 
 B, T, H, W, INPUTS, C, CLASSES = 4, 4, 5, 4, 3, 8, 5
 RATE = 0.1
@@ -46,15 +60,10 @@ def windows(x):
     return np.moveaxis(np.array(rows, "float64"), (0, 1), (4, 5))
 
 
-def parts_of(neuron):
-    staa = neuron.staa
-    return {"position": staa.position, "context": staa.context, "steps": staa.step_attention}
-
-
 def gradients_by_hand(model, layers, x, labels):
     """Of the cross-entropy's mean over the batch, in the order of the model's weights."""
     kernel, *_, decay, gain, dense, bias = (np.asarray(w, "float64") for w in model.get_weights())
-    params = reference_parameters(parts_of(layers["neuron"]))
+    params = reference_parameters(parts_of(layers["neuron"].staa))
     current = np.einsum("bthwijc,ijco->bthwo", windows(x), kernel)
     spikes, potentials = reference.staa_lif_forward(current, params, decay, gain)
     assert np.abs(potentials - 1).min() > 1e-5, "a potential too close to call in float32"
@@ -71,7 +80,7 @@ def gradients_by_hand(model, layers, x, labels):
     )
     return [
         np.einsum("bthwijc,bthwo->ijco", windows(x), dcurrent),
-        *reference_gradients(parts_of(layers["neuron"]), parts),
+        *reference_gradients(parts_of(layers["neuron"].staa), parts),
         ddecay,
         dgain,
         np.einsum("btc,btk->ck", pooled, dsteps),
@@ -133,8 +142,10 @@ def set_weights(layer, *values):
         lambda: PositionEncoding("full"),
         StepAttention,
         lambda: StepAttention(causal=True),
+        MeanStepAttention,
+        lambda: MeanStepAttention(causal=True),
     ],
-    ids=["axial", "full", "steps", "steps-causal"],
+    ids=["axial", "full", "steps", "steps-causal", "mean-steps", "mean-steps-causal"],
 )
 @pytest.mark.parametrize("steps", [1, 3, 6])
 def test_the_same_sizes_are_an_exact_copy(make, steps):
@@ -176,11 +187,12 @@ def test_a_fixed_encoding_has_nothing_to_transfer():
     assert target.weights == []
 
 
+@pytest.mark.parametrize("kind", [StepAttention, MeanStepAttention])
 @pytest.mark.parametrize(("old", "new"), [(1, 2), (2, 4), (1, 4)])
-def test_step_gates_stay_when_steps_are_repeated(old, new):
+def test_step_gates_stay_when_steps_are_repeated(kind, old, new):
     """Each old step stands for new / old new ones: shown twice as often, gated the same."""
-    source = randomise(built(StepAttention(), old, 3, 2, 4), seed=3)
-    target = built(StepAttention(), new, 3, 2, 4)
+    source = randomise(built(kind(), old, 3, 2, 4), seed=3)
+    target = built(kind(), new, 3, 2, 4)
     target.transfer_from(source)
     x = np.random.default_rng(0).normal(0.5, 1, (2, old, 3, 2, 4)).astype("float32")
     expected = np.repeat(evaluate(source, x), new // old, axis=1)
@@ -190,12 +202,28 @@ def test_step_gates_stay_when_steps_are_repeated(old, new):
 
 
 def test_step_weights_by_hand():
-    one = built(StepAttention(), 1, 2, 2, 1)
+    one = built(MeanStepAttention(), 1, 2, 2, 1)
     set_weights(one, [[2, 4, 6, 8]], [1, 2, 3, 4], [[1], [3], [5], [7]], [9])
-    two = built(StepAttention(), 2, 2, 2, 1)
+    two = built(MeanStepAttention(), 2, 2, 2, 1)
     two.transfer_from(one)
     squeeze, squeeze_bias, excite, excite_bias = two.get_weights()
     np.testing.assert_array_equal(squeeze, [[1, 2, 3, 4], [1, 2, 3, 4]])
     np.testing.assert_array_equal(squeeze_bias, [1, 2, 3, 4])
     np.testing.assert_array_equal(excite, [[1, 1], [3, 3], [5, 5], [7, 7]])
     np.testing.assert_array_equal(excite_bias, [9, 9])
+
+
+def test_step_attention_takes_no_weights_of_its_first_form():
+    target = built(StepAttention(), 4, 2, 2, 3)
+    with pytest.raises(ValueError, match=r"'step_gate': 'mean'"):
+        target.transfer_from(built(MeanStepAttention(), 4, 2, 2, 3))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_every_weight_of_the_gate_has_a_gradient_from_the_start(causal):
+    layer = built(StepAttention(causal=causal), 4, 3, 2, 8)
+    rng = np.random.default_rng(0)
+    x, g = rng.normal(0.5, 1, (2, 16, 4, 3, 2, 8)).astype("float32")
+    _, _, grads = layer_gradients(layer, x, g)
+    for weight, gradient in zip(layer.trainable_variables, grads, strict=True):
+        assert np.abs(gradient).min() > 0, weight.path

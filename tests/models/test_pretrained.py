@@ -156,30 +156,35 @@ def test_an_argument_that_contradicts(name, value, own, preset):
         assert part in str(error.value)
 
 
-def gates(model, x):
-    """The step gates of the network's aggregator, (B, T)."""
+def gates(model, means):
+    """The step gates of the network's aggregator, (B, T), of means of each channel (B, T, C)."""
     attention = model.get_layer("stage_neuron").staa.step_attention
-    return keras.ops.convert_to_numpy(keras.ops.stop_gradient(attention.gate(x)))
+    means = means.mean(axis=-1) if attention.summary == "mean" else means
+    return keras.ops.convert_to_numpy(keras.ops.stop_gradient(attention.gate(means)))
 
 
+@pytest.mark.parametrize("attention", [True, {"step_gate": "mean"}], ids=["channels", "mean"])
 @pytest.mark.parametrize("steps", [4, 6])
-def test_a_preset_becomes_causal_and_back(steps, tmp_path):
-    model = tiny(steps=4)
+def test_a_preset_becomes_causal_and_back(steps, attention, tmp_path):
     both, causal = (
-        saved(tmp_path / "both", model),
-        saved(tmp_path / "causal", tiny(steps=4, causal=True)),
+        saved(tmp_path / str(causal), tiny(steps=4, attention=attention, causal=causal))
+        for causal in (False, True)
     )
+    model = Tiny(weights=both)
     found = Tiny(weights=both, causal=True, steps=steps)
     assert_same(found, model, but=("position_encoding/steps", "step_attention/"))
-    x = np.random.default_rng(0).random((2, steps)).astype("float32")
+    x = np.random.default_rng(0).random((2, steps, 8)).astype("float32")
     later = x.copy()
     later[:, 2:] += 1
     np.testing.assert_array_equal(gates(found, x)[:, :2], gates(found, later)[:, :2])
     assert (gates(found, x) != gates(Tiny(weights=both, steps=steps), x)).any()
-    # What was hidden from a causal network has never been trained, and must not come back.
     back = Tiny(weights=causal, causal=False, steps=4)
-    near(gates(back, x[:, :4]), gates(Tiny(weights=causal), x[:, :4]))
-    near(predictions(back), predictions(Tiny(weights=causal)))
+    if attention is True:
+        assert_same(back, Tiny(weights=causal))
+    else:
+        # What was hidden from a causal network has never been trained, and must not come back.
+        near(gates(back, x[:, :4]), gates(Tiny(weights=causal), x[:, :4]))
+        near(predictions(back), predictions(Tiny(weights=causal)))
 
 
 def test_a_neuron_of_the_same_configuration_is_the_same(tmp_path):
@@ -200,15 +205,10 @@ def test_other_steps(steps, preset, model):
     assert theirs[f"{prefix}steps"].any()
     near(ours[f"{prefix}steps"], np.repeat(theirs[f"{prefix}steps"], steps, axis=0), 0)
     # Currents that do not change in time are gated as the one step of the preset was.
-    means = images(shape=(1, 4, 4, 8)).mean(axis=(2, 3, 4))
-    gates = [
-        keras.ops.convert_to_numpy(
-            m.get_layer("stage_neuron").staa.step_attention.gate(np.repeat(means, t, axis=1))
-        )
-        for m, t in ((target, steps), (model, 1))
-    ]
-    assert np.abs(gates[1] - 1).min() > 1e-3
-    near(gates[0], np.repeat(gates[1], steps, axis=1), 1e-5)
+    means = images(shape=(1, 4, 4, 8)).mean(axis=(2, 3))
+    found, one = gates(target, np.repeat(means, steps, axis=1)), gates(model, means)
+    assert np.abs(one - 1).min() > 1e-3
+    near(found, np.repeat(one, steps, axis=1), 1e-5)
     predictions(target)
 
 

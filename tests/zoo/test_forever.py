@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from keras_staa import zoo
+from keras_staa.layers import MeanStepAttention, StepAttention
 from tests.zoo.old_presets import inputs
 
 FILES = sorted((pathlib.Path(__file__).parent / "forever").glob("*/*.zip"))
@@ -23,7 +24,29 @@ NAMES = [f"{path.parent.name}-{path.stem}" for path in FILES]
 
 def test_those_of_every_version_are_here():
     assert {"0.1-images", "0.1-frames", "0.1-plain", "0.1-other_neuron"} <= set(NAMES)
-    assert {"frames.keras", "other_neuron.keras"} <= {path.name for path in KERAS_FILES}
+    # Those of presets of format 2, whose step attention has its present form.
+    assert {"format2-images", "format2-frames", "format2-plain"} <= set(NAMES)
+    files = {f"{path.parent.name}/{path.name}" for path in KERAS_FILES}
+    assert {
+        f"{v}/{n}.keras" for v in ("0.1", "format2") for n in ("frames", "other_neuron")
+    } <= files
+
+
+@pytest.mark.parametrize(
+    ("version", "form"), [("0.1", MeanStepAttention), ("format2", StepAttention)]
+)
+def test_each_has_the_step_attention_of_its_time(version, form, tmp_path):
+    folder = pathlib.Path(__file__).parent / "forever" / version
+    with zipfile.ZipFile(folder / "frames.zip") as archive:
+        archive.extractall(tmp_path)
+    for model in (zoo.load(tmp_path / "frames"), keras.saving.load_model(folder / "frames.keras")):
+        found = {
+            type(layer.staa.step_attention) for layer in model.layers if hasattr(layer, "staa")
+        }
+        assert found == {form}
+    causal = zoo.load(tmp_path / "frames", causal=True)
+    layers = [layer.staa.step_attention for layer in causal.layers if hasattr(layer, "staa")]
+    assert {type(layer) for layer in layers} == {form} and all(layer.causal for layer in layers)
 
 
 def check(model, path):

@@ -54,6 +54,13 @@ def test_the_keys_and_shapes_of_a_network_without_the_aggregator(tmp_path):
     assert keys_of(path) == golden("STAACompact.lif")
 
 
+def test_the_keys_and_shapes_of_a_network_with_the_first_form_of_step_attention(tmp_path):
+    path = tmp_path / "small.weights.h5"
+    model = STAACompact(classes=10, steps=2, width=4, attention={"step_gate": "mean"})
+    model.save_weights(path)
+    assert keys_of(path) == golden("STAACompact.mean")
+
+
 @pytest.mark.parametrize("name", zoo.list_models())
 def test_the_keys_of_a_preset(name):
     preset = zoo.describe(name)

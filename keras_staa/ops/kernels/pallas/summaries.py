@@ -17,7 +17,7 @@ LINES = ("query", "scale", "shift")
 
 
 def forward(x, query, encoding=None, scale=None, shift=None, interpret=False):
-    """Return the attended mean, what its gradient needs, and the mean of each step.
+    """Return the attended mean, what its gradient needs, and the plain mean of each channel.
 
     The softmax over space is computed as the places are read, with the largest logit so far.
 
@@ -29,8 +29,8 @@ def forward(x, query, encoding=None, scale=None, shift=None, interpret=False):
         interpret: boolean, whether JAX plays the GPU.
 
     Returns:
-        The attention, (B, T, P); the attended mean of x', (B, T, C); and its plain mean over space
-        and channels, (B, T). All are float32.
+        The attention, (B, T, P); the attended mean of x', (B, T, C); and its plain mean over
+        space, (B, T, C). All are float32.
     """
     given = _given(x=x, query=query, encoding=encoding, scale=scale, shift=shift)
 
@@ -61,7 +61,7 @@ def backward(
         g: gradient of x as what reads it afterwards has it.
         attention, context: the attention and the attended mean, as `forward` returns them.
         dcontext: gradient of the attended mean, (B, T, C).
-        dmean: gradient of the mean of each step, (B, T), or None.
+        dmean: gradient of the plain mean, (B, T, C), or None.
         keep: tensor (B, T), or None: where the encoding has the gradient g too.
 
     Returns:
@@ -102,7 +102,7 @@ def _forward(given, interpret):
 
     def kernel(*refs):
         of = dict(zip(given, refs, strict=False))
-        logits_out, peak_out, total_out, mean_out, step_out = refs[len(given) :]
+        logits_out, peak_out, total_out, mean_out, plain_out = refs[len(given) :]
         inside, first = split.channel_mask(0), pl.program_id(2) * span
         q = triton.load(of["query"], mask=inside)[None, :]
 
@@ -121,10 +121,11 @@ def _forward(given, interpret):
             kept = jnp.exp(peak - new)
             total = total * kept + weight
             attended = attended * kept[:, None] + weight[:, None] * values
-            return new, total, attended, plain + jnp.sum(values, axis=1)
+            return new, total, attended, plain + values
 
         row = jnp.zeros((split.rows,), jnp.float32)
-        start = row + LOWEST, row, jnp.zeros((split.rows, split.columns), jnp.float32), row
+        tile = jnp.zeros((split.rows, split.columns), jnp.float32)
+        start = row + LOWEST, row, tile, tile
         state = split.repeated(block, start)
         peak = jnp.max(state[0])
         kept = jnp.exp(state[0] - peak)
@@ -132,7 +133,7 @@ def _forward(given, interpret):
         triton.store(total_out, (0, 0, 0), jnp.sum(state[1] * kept))
         attended = jnp.sum(state[2] * kept[:, None], axis=0)
         triton.store(mean_out, (0, 0, 0), attended, inside)
-        triton.store(step_out, (0, 0, 0), jnp.sum(state[3]))
+        triton.store(plain_out, (0, 0, 0), jnp.sum(state[3], axis=0), inside)
 
     specs = {
         "x": pl.BlockSpec((1, 1, span, split.columns), lambda b, t, p: (b, t, p, 0)),
@@ -142,6 +143,10 @@ def _forward(given, interpret):
     inputs = [(tensor, specs[name]) for name, tensor in given.items()]
     one = pl.BlockSpec((1, 1, 1), lambda b, t, p: (b, t, p))
     scalar = jax.ShapeDtypeStruct((batch, steps, parts), jnp.float32), one
+    line = (
+        jax.ShapeDtypeStruct((batch, steps, parts, channels), jnp.float32),
+        pl.BlockSpec((1, 1, 1, split.columns), lambda b, t, p: (b, t, p, 0)),
+    )
     outputs = [
         (
             jax.ShapeDtypeStruct((batch, steps, places), jnp.float32),
@@ -149,11 +154,8 @@ def _forward(given, interpret):
         ),
         scalar,
         scalar,
-        (
-            jax.ShapeDtypeStruct((batch, steps, parts, channels), jnp.float32),
-            pl.BlockSpec((1, 1, 1, split.columns), lambda b, t, p: (b, t, p, 0)),
-        ),
-        scalar,
+        line,
+        line,
     ]
     grid = (batch, steps, parts)
     logits, peaks, totals, means, sums = blocks.call(
@@ -164,7 +166,7 @@ def _forward(given, interpret):
     total = jnp.sum(totals * kept, axis=2)
     context = jnp.sum(means * kept[..., None], axis=2) / total[..., None]
     attention = jnp.exp(logits - peak[..., None]) / total[..., None]
-    return attention, context, jnp.sum(sums, axis=2) / (places * channels)
+    return attention, context, jnp.sum(sums, axis=2) / places
 
 
 def _backward(given, interpret):
@@ -195,7 +197,7 @@ def _backward(given, interpret):
             dlogits = attention * (jnp.sum(values * dmeans[None, :], axis=1) - known)
             added = attention[:, None] * dmeans[None, :] + dlogits[:, None] * q
             if "dmean" in of:
-                added = added + triton.load(of["dmean"], (b, 0)) / (places * channels)
+                added = added + triton.load(of["dmean"], (b, 0), inside)[None, :] / places
             dx = passed + added
             triton.store(dx_out, (b, 0), dx, mask)
             found = {"query": dlogits[:, None] * values}
@@ -223,8 +225,8 @@ def _backward(given, interpret):
         "encoding": pl.BlockSpec((1, split.rows, split.columns), lambda t, p, b: (t, p, 0)),
         **dict.fromkeys(LINES, pl.BlockSpec((split.columns,), lambda t, p, b: (0,))),
         **dict.fromkeys(("x", "g"), tile),
-        **dict.fromkeys(("context", "dcontext"), channel),
-        **dict.fromkeys(("dmean", "keep"), one),
+        **dict.fromkeys(("context", "dcontext", "dmean"), channel),
+        "keep": one,
     }
     inputs = [(tensor, specs[name]) for name, tensor in given.items()]
     grid = steps, split.grid[0], batch // each

@@ -12,7 +12,7 @@ LOWEST = tl.constexpr(-1e30)
 
 
 def forward(x, query, encoding=None, scale=None, shift=None):
-    """Return the attended mean, what its gradient needs, and the mean of each step.
+    """Return the attended mean, what its gradient needs, and the plain mean of each channel.
 
     The softmax over space is computed as the places are read, with the largest logit so far.
 
@@ -23,15 +23,15 @@ def forward(x, query, encoding=None, scale=None, shift=None):
         scale, shift: None; there is nothing in front of a neuron on PyTorch.
 
     Returns:
-        The attention, (B, T, P); the attended mean of x', (B, T, C); and its plain mean over space
-        and channels, (B, T). All are float32.
+        The attention, (B, T, P); the attended mean of x', (B, T, C); and its plain mean over
+        space, (B, T, C). All are float32.
     """
     batch, steps, places, channels = x.shape
     split = launch.split(places, channels, 1, whole_channels=True)
     x = x.contiguous()
     attention, context, mean = (
         x.new_empty(shape, dtype=torch.float32)
-        for shape in ((batch, steps, places), (batch, steps, channels), (batch, steps))
+        for shape in ((batch, steps, places), *[(batch, steps, channels)] * 2)
     )
     launch.run(
         _forward,
@@ -70,7 +70,7 @@ def backward(
         g: gradient of x as what reads it afterwards has it.
         attention, context: the attention and the attended mean, as `forward` returns them.
         dcontext: gradient of the attended mean, (B, T, C).
-        dmean: gradient of the mean of each step, (B, T), or None.
+        dmean: gradient of the plain mean, (B, T, C), or None.
         keep: tensor (B, T), or None: where the encoding has the gradient g too.
 
     Returns:
@@ -158,7 +158,7 @@ def _forward(
         plain += tl.sum(values, axis=0)
         peak = new
     tl.store(context + row * CHANNELS + channel, attended / total, mask=inside)
-    tl.store(mean + row, tl.sum(plain, axis=0) / SIZE)
+    tl.store(mean + row * CHANNELS + channel, plain / PLACES, mask=inside)
     # Other threads may have written what is read now.
     tl.debug_barrier()
     for first in range(0, PLACES, ROWS):
@@ -212,7 +212,8 @@ def _backward(
         dlogits = weights * (tl.sum(values * dmeans[None, :], axis=1) - known)
         added = weights[:, None] * dmeans[None, :] + dlogits[:, None] * q[None, :]
         if dmean is not None:
-            added += tl.load(dmean + row) / SIZE
+            plain = tl.load(dmean + row * CHANNELS + channel, mask=inside, other=0.0)
+            added += plain[None, :] / PLACES
         tl.store(dx + row * SIZE + within, passed + added, mask=mask)
         queries += dlogits[:, None] * values
         if encoding is not None:
