@@ -8,7 +8,7 @@ from keras_staa.initializers import VarianceScaling
 from keras_staa.layers import Conv2D
 from keras_staa.layers.pooling import MaxPooling2D
 from keras_staa.models.argument import FIXED, Argument
-from keras_staa.models.blocks import convolution, each_step, spikes, spread
+from keras_staa.models.blocks import convolution, each_step, precise, spikes, spread
 from keras_staa.models.registry import register
 
 WHITENING = "whitening"
@@ -114,6 +114,7 @@ def STAACompact(x, arguments):
         data_format="channels_last",
         kernel_initializer=_initializer(),
         trainable=False,
+        dtype=precise(),
         name=WHITENING,
     )
     x = each_step(whitening, x, arguments.frames)
