@@ -286,4 +286,3 @@ def seeds_from(seed):
     sequence = None if seed is None else np.random.default_rng(seed)
     while True:
         yield None if sequence is None else int(sequence.integers(2**31))
-

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_staa.data import RandomGaussianNoise, RandomJPEG
+from keras_staa.data import RandomGaussianNoise, RandomJPEG, images
 from keras_staa.training import build
 
 
@@ -114,23 +114,46 @@ def test_trains_inside_a_compiled_model():
         keras.Input((16, 16, 3)),
         RandomGaussianNoise(0.1, rate=0.5, seed=1),
         RandomJPEG((30, 90), rate=0.5, seed=1),
+        keras.layers.RandomGaussianBlur(0.5, value_range=(0, 1), seed=1),
         keras.layers.Flatten(),
         keras.layers.Dense(2),
     ]
     model = keras.Sequential(layers)
     model.compile("sgd", "mse", jit_compile=keras.backend.backend() != "torch")
-    states = [keras.ops.convert_to_numpy(layer.generator.state) for layer in layers[1:3]]
+    states = [keras.ops.convert_to_numpy(layer.generator.state) for layer in layers[1:4]]
     model.fit(images, np.ones((6, 2)), batch_size=3, verbose=0)
-    for layer, before in zip(layers[1:3], states, strict=True):
+    for layer, before in zip(layers[1:4], states, strict=True):
         assert not np.array_equal(keras.ops.convert_to_numpy(layer.generator.state), before)
 
 
-def test_recipes_name_them():
-    tables = [
-        {"class_name": "RandomGaussianNoise", "stddev": [0.0, 0.05], "rate": 0.5},
-        {"class_name": "RandomJPEG", "quality": [50, 90]},
+TABLES = [
+    {"class_name": "RandomGaussianNoise", "stddev": [0.0, 0.05], "rate": 0.5},
+    {"class_name": "RandomJPEG", "quality": [50, 90]},
+    {"class_name": "RandomGaussianBlur", "factor": 0.3, "value_range": [0.0, 1.0]},
+]
+
+
+def test_the_host_draws_anew_in_each_epoch_and_again_from_the_seed(tmp_path):
+    file = tmp_path / "scenes.npz"
+    np.savez(file, x_train=scenes(12, 16, 16), y_train=np.arange(12) % 2)
+    batches = [
+        images(str(file), "train", batch_size=6, augment=build.augmentation(TABLES), seed=1)
+        for _ in range(2)
     ]
-    noise, jpeg = build.augmentation(tables)
+    first, again = (batch[0][0] for batch in batches)
+    np.testing.assert_array_equal(first, again)
+    assert first.dtype == np.float32 and 0 <= first.min() and first.max() <= 1
+    batches[0].set_epoch(1)
+    plain = images(str(file), "train", batch_size=6, seed=1)
+    plain.set_epoch(1)
+    later, clean = batches[0][0][0], plain[0][0]
+    assert (np.abs(later - clean).mean(axis=(1, 2, 3)) > 1e-4).all()
+    assert not np.array_equal(np.sort(first.ravel()), np.sort(later.ravel()))
+
+
+def test_recipes_name_them():
+    noise, jpeg, blur = build.augmentation(TABLES)
+    assert blur.compute_dtype == "float32"
     assert noise.stddev == (0.0, 0.05) and noise.rate == 0.5 and jpeg.quality == (50, 90)
     assert noise.compute_dtype == jpeg.compute_dtype == "float32"
 
