@@ -88,7 +88,9 @@ def measure(name, images, labels, batch_size):
     """Return what is measured of a preset: a dictionary from the names of rows to text."""
 
     def probabilities(images, **more):
-        model = keras_staa.zoo.load(name, step_logits=False, classifier_activation="softmax", **more)
+        model = keras_staa.zoo.load(
+            name, step_logits=False, classifier_activation="softmax", **more
+        )
         return model.predict(images, batch_size=batch_size, verbose=0)
 
     def accuracy(images):

@@ -142,7 +142,7 @@ def test_the_host_draws_anew_in_each_epoch_and_again_from_the_seed(tmp_path):
     ]
     first, again = (batch[0][0] for batch in batches)
     np.testing.assert_array_equal(first, again)
-    assert first.dtype == np.float32 and 0 <= first.min() and first.max() <= 1
+    assert first.dtype == np.float32 and first.min() >= 0 and first.max() <= 1
     batches[0].set_epoch(1)
     plain = images(str(file), "train", batch_size=6, seed=1)
     plain.set_epoch(1)
