@@ -41,9 +41,9 @@ class RandomJPEG(_keras.DataLayer):
 
     What a file would lose is computed: colors at half the resolution, and the coefficients of
     blocks of 8 x 8 pixels rounded by the tables of the standard. There is no file, so the layer
-    runs on all backends, on accelerators and inside of compiled training steps. Pixels are those
-    that Pillow gives, but for one or two of 255 steps in some. In inference the layer is the
-    identity.
+    runs on all backends, on accelerators and inside of compiled training steps. Pixels differ by
+    less than one of 255 steps on average from those that Pillow gives. In inference the layer is
+    the identity.
 
     Args:
         quality: two integers, `1 <= low <= high <= 100`, as in Pillow: 100 is the best. The quality
