@@ -124,7 +124,7 @@ def main():
             drawn = network(args, PARTS[name], classes, pairs)
             model.set_weights(drawn.get_weights())
             if args.architecture == "STAACompact":
-                keras_staa.models.whiten(model, x[:5000] / 255.0)
+                keras_staa.models.whiten(model, x[:5000] / 255.0, epsilon=5e-4)
             run, start = programs[name].result(), time.perf_counter()
             fit(model, run, args, data, seed)
             accuracy, seconds = accuracy_of(model, *test), time.perf_counter() - start

@@ -23,6 +23,12 @@ def epochs_parser(description, **defaults):
         type=float,
         help="factor of the learning rate of batch normalization's shifts",
     )
+    parser.add_argument(
+        "--noise",
+        type=float,
+        default=0.0,
+        help="largest deviation of the Gaussian noise that half of the images get",
+    )
     triangular = {"class_name": "Triangular", "config": {"width": 2.0}}
     neuron = {"surrogate": triangular, "threshold": 0.5}
     parser.set_defaults(policy="mixed_bfloat16", neuron=neuron, **defaults)
@@ -35,8 +41,10 @@ def padded(images):
     return jnp.asarray(np.pad(images, sides, mode="reflect"))
 
 
-def augmented(key, images, share):
+def augmented(key, images, share, noise=0.0):
     """Random crops and flips of padded images, a share of them mixed with another of the batch.
+
+    Half of them get noise of a deviation up to `noise` before, if it is not 0.
 
     Returns images in [0, 1] and the weight of each in its mixture with the one that has its place
     in the reversed batch.
@@ -51,6 +59,11 @@ def augmented(key, images, share):
     x = jax.vmap(crop)(images, corners)
     flip = jax.random.bernoulli(keys[1], 0.5, (count, 1, 1, 1))
     x = jnp.where(flip, x[:, :, ::-1], x).astype("float32") / 255
+    if noise:
+        keep, deviation, normal = jax.random.split(jax.random.fold_in(key, 1), 3)
+        deviation = noise * jax.random.uniform(deviation, (count, 1, 1, 1))
+        deviation = deviation * jax.random.bernoulli(keep, 0.5, (count, 1, 1, 1))
+        x = jnp.clip(x + deviation * jax.random.normal(normal, x.shape), 0, 1)
     weight = jax.random.uniform(keys[2], (count, 1, 1, 1))
     weight = jnp.where(jax.random.bernoulli(keys[3], share, weight.shape), weight, 1.0)
     return weight * x + (1 - weight) * x[::-1], weight.reshape(-1, 1)
@@ -110,7 +123,7 @@ def epoch_of(model, teacher, args):
         def step(state, inputs):
             weights, velocities, rest = state
             rate, places, key = inputs
-            x, weight = augmented(key, images[places], args.mixed)
+            x, weight = augmented(key, images[places], args.mixed, args.noise)
             targets = jax.nn.one_hot(labels[places], classes)
             targets = weight * targets + (1 - weight) * targets[::-1]
             soft = None

@@ -81,6 +81,12 @@ def arguments():
         "--mixed", type=float, default=0.0, help="fraction of images that mixup applies to"
     )
     parser.add_argument(
+        "--whitening",
+        type=float,
+        default=0.05,
+        help="epsilon of `keras_staa.models.whiten`; the networks published first had 5e-4",
+    )
+    parser.add_argument(
         "--timing",
         action="store_true",
         help="compile and time the epochs of every stage, then exit",
@@ -169,7 +175,7 @@ def main():
             if before is not None:
                 transfer(before, model)
             elif args.architecture == "STAACompact":
-                keras_staa.models.whiten(model, x[:5000] / 255.0)
+                keras_staa.models.whiten(model, x[:5000] / 255.0, args.whitening)
             train(model, programs[number].result(), taught, args, number, data)
         before = model
     if args.timing:

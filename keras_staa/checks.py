@@ -53,6 +53,20 @@ def fraction(name, value, below_one=False):
     return float(value)
 
 
+def bounds(name, value, least=-math.inf, most=math.inf):
+    """`value`, two finite numbers in order, as floats in [least, most]."""
+    numeric = isinstance(value, (tuple, list)) and len(value) == 2
+    numeric = numeric and all(
+        isinstance(each, numbers.Real) and not isinstance(each, bool) and math.isfinite(each)
+        for each in value
+    )
+    if not numeric or not least <= value[0] <= value[1] <= most:
+        limits = f"{'' if least == -math.inf else f'{least:g} <= '}low <= high"
+        limits += "" if most == math.inf else f" <= {most:g}"
+        _reject(name, value, f"two numbers, {limits}")
+    return tuple(map(float, value))
+
+
 def boolean(name, value):
     """`value` as a bool."""
     if not isinstance(value, bool):

@@ -17,6 +17,8 @@ from keras_staa.data.frame.layers import (
 from keras_staa.data.frame.rates import FrameDrop, FrameScale
 from keras_staa.data.frame.reading import events
 from keras_staa.data.image.augment import Cutout, RandomChoice, random_crop
+from keras_staa.data.image.jpeg import RandomJPEG
+from keras_staa.data.image.noise import RandomGaussianNoise
 from keras_staa.data.image.reading import class_names, images
 from keras_staa.data.image.resized_crop import RandomResizedCrop
 
@@ -30,6 +32,8 @@ __all__ = [
     "FrameRotation",
     "FrameScale",
     "RandomChoice",
+    "RandomGaussianNoise",
+    "RandomJPEG",
     "RandomResizedCrop",
     "TimeShift",
     "arrays",

@@ -19,6 +19,7 @@ def convolution(
     pool=None,
     momentum=0.9,
     padding="same",
+    dtype=None,
 ):
     """Convolution without bias and batch normalization: the current into a neuron.
 
@@ -30,8 +31,9 @@ def convolution(
         pool: None or a layer between the two.
         momentum: of the moving averages.
         padding: `"same"`, as TensorFlow pads, or `"symmetric"`, as PyTorch does.
+        dtype: of the convolution, Keras's policy by default.
     """
-    x, padding = padded(x, kernel, strides, padding, name, per_step)
+    x, padding = padded(x, kernel, strides, padding, name, per_step, dtype)
     conv = Conv2D(
         filters,
         kernel,
@@ -40,6 +42,7 @@ def convolution(
         use_bias=False,
         data_format="channels_last",
         kernel_initializer=initializer or VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        dtype=dtype,
         name=f"{name}_conv",
     )
     norm = BatchNormalization(
@@ -56,11 +59,22 @@ def convolution(
     return each_step(norm, x, per_step)
 
 
-def padded(x, kernel, strides, padding, name, per_step=True):
+def precise():
+    """Return the dtype of layers that compute in float32 under mixed precision.
+
+    Those in front of the first neurons are among them: bfloat16 would round the colors of an image
+    to fewer than they have.
+    """
+    return keras.config.dtype_policy().variable_dtype
+
+
+def padded(x, kernel, strides, padding, name, per_step=True, dtype=None):
     """Pad both sides alike where `"same"` would not, and return x and the padding that is left."""
     if padding == "same" or strides == 1 or kernel == 1:
         return x, "same"
-    layer = layers.ZeroPadding2D(kernel // 2, data_format="channels_last", name=f"{name}_pad")
+    layer = layers.ZeroPadding2D(
+        kernel // 2, data_format="channels_last", dtype=dtype, name=f"{name}_pad"
+    )
     return each_step(layer, x, per_step), "valid"
 
 
@@ -104,7 +118,9 @@ def seeded(arguments, name):
 def stem(x, filters, kernel, strides, arguments, name="stem"):
     """First convolution and neurons. The current of an image is computed once and repeated."""
     padding = getattr(arguments, "padding", "same")
-    x = convolution(x, filters, kernel, strides, name, arguments.frames, padding=padding)
+    x = convolution(
+        x, filters, kernel, strides, name, arguments.frames, padding=padding, dtype=precise()
+    )
     return spikes(spread(x, arguments), arguments, name, attention=False)
 
 

@@ -9,7 +9,7 @@ from keras_staa.layers import MeanOverSteps
 from keras_staa.layers.pooling import GlobalMaxPooling2D
 from keras_staa.models.argument import ABSENT
 from keras_staa.models.arguments import FORMAT
-from keras_staa.models.blocks import each_step
+from keras_staa.models.blocks import each_step, precise
 from keras_staa.models.network import Network
 
 
@@ -36,7 +36,10 @@ def build(factory, body, table, arguments, trained=False, class_names=None):
     if arguments.normalization:
         means, deviations = zip(*arguments.normalization, strict=True)
         x = layers.Normalization(
-            mean=means, variance=[d * d for d in deviations], name="normalization"
+            mean=means,
+            variance=[d * d for d in deviations],
+            dtype=precise(),
+            name="normalization",
         )(x)
     stages = body(x, arguments)
     outputs = _head(list(stages.values())[-1][-1], arguments)
@@ -67,23 +70,23 @@ def _takes_zero_to_one(arguments, trained):
 
 def _head(x, arguments):
     # The read-out is float32 under mixed precision: probabilities of bfloat16 have two digits.
-    precise = {"dtype": keras.config.dtype_policy().variable_dtype}
+    exact = {"dtype": precise()}
     if arguments.include_top or arguments.pooling == "avg":
         x = each_step(layers.GlobalAveragePooling2D("channels_last", name="average_pool"), x)
     elif arguments.pooling == "max":
         x = each_step(GlobalMaxPooling2D("channels_last", name="max_pool"), x)
     if not arguments.include_top:
-        return MeanOverSteps(name="mean_over_steps", **precise)(x) if arguments.pooling else x
+        return MeanOverSteps(name="mean_over_steps", **exact)(x) if arguments.pooling else x
     x = layers.Dense(
         arguments.classes,
         kernel_initializer=VarianceScaling(1.0, "fan_in", "untruncated_normal"),
         bias_initializer=ZEROS,
         name="predictions",
-        **precise,
+        **exact,
     )(x)
     if arguments.step_logits:
         return x
-    x = MeanOverSteps(name="mean_over_steps", **precise)(x)
+    x = MeanOverSteps(name="mean_over_steps", **exact)(x)
     if arguments.classifier_activation is None:
         return x
-    return layers.Activation(arguments.classifier_activation, name="probabilities", **precise)(x)
+    return layers.Activation(arguments.classifier_activation, name="probabilities", **exact)(x)

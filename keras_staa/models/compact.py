@@ -8,7 +8,7 @@ from keras_staa.initializers import VarianceScaling
 from keras_staa.layers import Conv2D
 from keras_staa.layers.pooling import MaxPooling2D
 from keras_staa.models.argument import FIXED, Argument
-from keras_staa.models.blocks import convolution, each_step, spikes, spread
+from keras_staa.models.blocks import convolution, each_step, precise, spikes, spread
 from keras_staa.models.registry import register
 
 WHITENING = "whitening"
@@ -22,7 +22,7 @@ STEM_STRIDES = Argument(
 )
 
 
-def whiten(model, images, epsilon=5e-4):
+def whiten(model, images, epsilon=0.05):
     """Set the first convolution of a `STAACompact` so that its outputs are uncorrelated.
 
     Its filters become the eigenvectors of the covariance of the 2x2 patches of the images, each
@@ -34,8 +34,10 @@ def whiten(model, images, epsilon=5e-4):
         model: a network of the factory `STAACompact`.
         images: array (N, H, W, C), or frames (N, T, H, W, C), in the range of the model's input.
             They may have another height and width than the input.
-        epsilon: positive float, added to the variances: directions in which patches hardly differ
-            are not amplified.
+        epsilon: positive float, added to the variances, as a fraction of the mean square of the
+            values that the filters see. Directions in which patches hardly differ are not
+            amplified: a filter makes values at most `1 / sqrt(epsilon)` times as large, of images
+            with a mean square of 1. With much smaller values a noise that nobody sees decides.
 
     Returns:
         The same model.
@@ -71,8 +73,11 @@ def whiten(model, images, epsilon=5e-4):
     if "normalization" in names:
         normalization = model.get_layer("normalization")
         images = keras.ops.convert_to_numpy(normalization(images))
-    variances, vectors = np.linalg.eigh(_covariance(images.reshape(-1, *images.shape[-3:]), layer))
-    filters = (vectors / np.sqrt(variances + epsilon))[:, ::-1][:, : layer.filters // 2]
+    covariance = _covariance(images.reshape(-1, *images.shape[-3:]), layer)
+    variances, vectors = np.linalg.eigh(covariance)
+    # Where all images are black, any filter will do.
+    added = epsilon * (np.mean(variances) or 1.0)
+    filters = (vectors / np.sqrt(variances + added))[:, ::-1][:, : layer.filters // 2]
     kernel = np.concatenate([filters, -filters], axis=1)
     layer.kernel.assign(kernel.reshape(layer.kernel.shape).astype("float32"))
     return model
@@ -114,6 +119,7 @@ def STAACompact(x, arguments):
         data_format="channels_last",
         kernel_initializer=_initializer(),
         trainable=False,
+        dtype=precise(),
         name=WHITENING,
     )
     x = each_step(whitening, x, arguments.frames)

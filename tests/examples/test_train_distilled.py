@@ -59,6 +59,16 @@ def test_crops_are_windows_of_the_images_and_mixtures_of_two(epochs):
     assert len(np.unique(weight)) == 8 and weight.min() > 0 and weight.max() < 1
 
 
+def test_half_of_the_images_get_noise(epochs):
+    import jax
+
+    images = np.full((400, 12 + 8, 12 + 8, 3), 128, "uint8")
+    found, weight = epochs.augmented(jax.random.key(3), images, 0.0, noise=0.1)
+    deviations = np.std(np.asarray(found), axis=(1, 2, 3))
+    assert 150 < np.sum(deviations > 1e-6) < 250 and 0.09 < deviations.max() < 0.11
+    assert (np.asarray(weight) == 1).all()
+
+
 def test_the_loss_is_that_of_labels_and_soft_labels(epochs):
     rng = np.random.default_rng(1)
     logits, soft = rng.normal(size=(5, 3, 4)), rng.normal(size=(5, 4))

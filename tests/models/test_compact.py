@@ -76,6 +76,28 @@ def test_a_strided_stem_keeps_the_leading_directions_of_larger_patches():
     np.testing.assert_allclose(explained, variances[:24].sum(), rtol=1e-3)
 
 
+@pytest.mark.parametrize("scale", [1.0, 0.01])
+def test_the_filters_amplify_noise_only_so_far(scale):
+    """Images of few directions: the others would be amplified without end."""
+    images = scale * np.repeat(np.repeat(textures(20)[:, ::4, ::4], 4, axis=1), 4, axis=2)
+    model = whiten(keras_staa.STAACompact(width=4, steps=1), images)
+    norms = [
+        np.linalg.norm(ops.convert_to_numpy(m.get_layer(WHITENING).kernel).reshape(12, 24), axis=0)
+        for m in (model, whiten(keras_staa.STAACompact(width=4, steps=1), images, epsilon=1e-6))
+    ]
+    size = np.sqrt(np.mean(np.square(images)))
+    assert norms[0].max() < 1.01 / np.sqrt(0.05) / size < norms[1].max() / 5
+    # Noise of a tenth of the images' size is less than the images are, for every filter.
+    noise = np.random.default_rng(0).normal(0, 0.1 * size, images.shape).astype("float32")
+    assert np.std(whitened(model, noise), axis=0).max() < 0.5
+    assert np.sqrt(np.mean(np.square(whitened(model, images)[:, 0]))) > 0.9
+
+
+def test_black_images_leave_finite_filters():
+    model = whiten(keras_staa.STAACompact(width=4, steps=1), np.zeros((4, 32, 32, 3)))
+    assert np.isfinite(ops.convert_to_numpy(model.get_layer(WHITENING).kernel)).all()
+
+
 def test_images_of_another_size_than_the_input():
     """A stage of a training may crop the images."""
     images = textures(20)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_staa import _keras, checks
+from keras_staa.data.image.noise import image_shape
 from keras_staa.data.pipelines import Pipeline
 
 
@@ -52,7 +53,7 @@ class Cutout(_keras.DataLayer):
         images = self.backend.cast(images, self.compute_dtype)
         if not training:
             return images
-        shape = _image_shape(self, images)
+        shape = image_shape(self, images)
         rows = self._inside(shape, -3)[..., :, None]
         columns = self._inside(shape, -2)[..., None, :]
         square = self.backend.numpy.logical_and(rows, columns)[..., None]
@@ -116,7 +117,7 @@ class RandomChoice(_keras.DataLayer):
         images = self.backend.cast(images, self.compute_dtype)
         if not training:
             return images
-        shape = _image_shape(self, images)
+        shape = image_shape(self, images)
         choice = self.backend.random.randint(
             (*shape[:-3], 1, 1, 1),
             0,
@@ -285,13 +286,3 @@ def seeds_from(seed):
     sequence = None if seed is None else np.random.default_rng(seed)
     while True:
         yield None if sequence is None else int(sequence.integers(2**31))
-
-
-def _image_shape(layer, images):
-    shape = layer.backend.shape(images)
-    if len(shape) not in (3, 4):
-        raise ValueError(
-            f"Input of layer '{layer.name}' must have rank 3 (height, width, channels) or 4 (with "
-            f"a batch). Received: shape={tuple(shape)}"
-        )
-    return shape

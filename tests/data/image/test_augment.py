@@ -4,13 +4,21 @@ import keras
 import numpy as np
 import pytest
 
-from keras_staa.data import Cutout, RandomChoice, random_crop
+from keras_staa.data import (
+    Cutout,
+    RandomChoice,
+    RandomGaussianNoise,
+    RandomJPEG,
+    random_crop,
+)
 from keras_staa.data.image import augment
 
 LAYERS = {
     "crop": lambda shape, seed: random_crop(shape, seed=seed),
     "flip": lambda shape, seed: augment.pipeline("standard", shape, seed=seed).layers[1],
     "cutout": lambda shape, seed: Cutout(size=6, seed=seed),
+    "noise": lambda shape, seed: RandomGaussianNoise(0.1, seed=seed),
+    "jpeg": lambda shape, seed: RandomJPEG((20, 100), seed=seed),
     "choice": lambda shape, seed: RandomChoice(
         [
             keras.layers.RandomBrightness(0.5, value_range=(0, 1), seed=seed),
@@ -187,7 +195,7 @@ def test_strong_policy_uses_every_operation():
     assert within_chance(unchanged, total, 1 / 13)
 
 
-@pytest.mark.parametrize("name", ["cutout", "choice"])
+@pytest.mark.parametrize("name", ["cutout", "choice", "noise", "jpeg"])
 def test_one_image_without_a_batch(name):
     image = picture()
     layer = LAYERS[name](SHAPE, 7)
