@@ -96,7 +96,7 @@ DESCRIPTIONS = {
     "no architecture": _without("architecture"),
     "no licence": _without("licence"),
     "a field more": _with(colour="red"),
-    "another format": _with(format=2),
+    "another format": _with(format=3),
     "no classes": _with(classes=0),
     "a short sha256": _with(sha256="abc"),
     "accuracy in percent": _with(

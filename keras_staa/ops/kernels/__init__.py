@@ -2,7 +2,7 @@
 
 Those for JAX are written in Pallas, those for PyTorch in Triton. What they compute is what the
 functions of `keras_staa.ops` compute elsewhere, which stay the definition: each kernel is tested
-against them.
+against them, and once more on the device, as `keras_staa.ops.kernels.check` says.
 
 With `KERAS_STAA_KERNELS=0` in the environment none is used.
 """
@@ -13,6 +13,7 @@ import os
 
 import keras
 
+from keras_staa.ops.kernels import check
 from keras_staa.ops.portable import is_portable
 
 DTYPES = ("bfloat16", "float16", "float32")
@@ -34,7 +35,8 @@ def of_neuron(dynamics, a):
         A dictionary from `"triton"` and `"mosaic"` to functions `forward(dynamics, a)` and
         `backward(dynamics, a, g)`, as attributes of an object.
     """
-    return _package().of_neuron(dynamics) if _holds(a.current) else {}
+    held = package().of_neuron(dynamics) if _holds(a.current) else {}
+    return check.trusted("neuron", held, a.current)
 
 
 def left_forward(a):
@@ -72,7 +74,7 @@ def of_summaries(x):
     Args:
         x: tensor (B, T, H, W, C).
     """
-    return _package().of_summaries() if _holds(x) else {}
+    return check.trusted("summaries", package().of_summaries() if _holds(x) else {}, x)
 
 
 def wanted(compiled):
@@ -117,7 +119,7 @@ def _holds(x):
     # What is exported runs where there are no kernels.
     if is_portable() or os.environ.get(SWITCH) == "0":
         return False
-    return _HOLDS[keras.backend.backend()](x)
+    return _HOLDS[keras.backend.backend()](x) and not check.is_running()
 
 
 def _jax_holds(x):
@@ -159,7 +161,8 @@ def _has_triton():
     return tuple(int(n) for n in triton.__version__.split(".")[:2]) >= (3, 3)
 
 
-def _package():
+def package():
+    """Return the module of the kernels of this backend."""
     # Pallas and Triton take a second to import.
     name = {"jax": "pallas", "torch": "torch"}[keras.backend.backend()]
     return importlib.import_module(f"keras_staa.ops.kernels.{name}")
