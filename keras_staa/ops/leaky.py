@@ -5,11 +5,15 @@ import functools
 import numbers
 from collections.abc import Callable
 
+import keras
 from keras import ops
 
 from keras_staa.ops.neuron import Dynamics, spiking
 from keras_staa.ops.portable import is_portable
 from keras_staa.ops.threshold import against, by_comparison
+
+if keras.backend.backend() == "torch":
+    from keras_staa.ops import leaky_in_place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +56,10 @@ class Leaky(Dynamics):
         if self.reset == "soft":
             return v - self.threshold * s
         return self._at.silent(v, s, v)
+
+    def in_place(self):
+        # A subclass may have another threshold or reset.
+        return leaky_in_place.rules(self) if type(self) is Leaky else None
 
     def potential_gradient(self, g, dh, v, s):
         slope = self.surrogate(v - self.threshold)

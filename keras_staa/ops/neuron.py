@@ -19,6 +19,9 @@ from keras_staa.ops.saturation import saturated
 from keras_staa.ops.sums import by_platform, row_sum
 from keras_staa.ops.threshold import is_hashable
 
+if keras.backend.backend() == "torch":
+    from keras_staa.ops import in_place
+
 # Above this many steps the loop rolls into `ops.scan`: an unrolled loop is faster to run and takes
 # less memory, but XLA takes 25 s to compile 64 steps of it.
 UNROLLED_STEPS = 16
@@ -46,6 +49,13 @@ class Dynamics:
     def potential_gradient(self, g, dh, v, s):
         """dV from the gradients of the spikes and of H, which is None in the last step."""
         raise NotImplementedError
+
+    def in_place(self):
+        """Return the same as operations in place, for PyTorch on a CPU, or None for none.
+
+        See `keras_staa.ops.in_place`. What is None computes as the functions above say.
+        """
+        return None
 
 
 class _Inputs(NamedTuple):
@@ -111,6 +121,7 @@ def spiking(dynamics, constants=None, compiled=False):
 @functools.cache
 def _spiking(dynamics, constants, compiled):
     fixed = constants is not None
+    rules = dynamics.in_place() if keras.backend.backend() == "torch" else None
 
     def unrolled(a):
         """V[t] and where it fires, one step after the other."""
@@ -166,18 +177,27 @@ def _spiking(dynamics, constants, compiled):
     def backward(a, g):
         many = a.steps > UNROLLED_STEPS
         dvs, dm = (rolled_backward if many else unrolled_backward)(a, g)
-        dv = _swap_time(dvs) if many else ops.stack(dvs, axis=1)
-        dx = ops.cast(_times(a.all_gains(), dv), a.current.dtype)
-        dn = None
+        dtype, dn = a.current.dtype, None
+        if many:
+            dv = _swap_time(dvs)
+            dx = ops.cast(_times(a.all_gains(), dv), dtype)
+        else:
+            # Step by step, so that no compiler stores a float32 tensor of all of them.
+            steps = range(a.steps)
+            dx = [ops.cast(_times(a.gain_at(t), dvs[t]), dtype) for t in steps]
+            dx = ops.stack(dx, axis=1)
         none = _zeros(a.encoding, a.keep)
         if fixed:
             return dx, None, None, *none, *_sums(a, dx)
-        if a.gated:
-            dn = ops.sum(dv * a.all_encoded(), axis=(2, 3))
-        elif many:
-            dn = _sum_to(dv * a.all_encoded(), a.gain)
+        if many:
+            products = dv * a.all_encoded()
+            dn = ops.sum(products, axis=(2, 3)) if a.gated else _sum_to(products, a.gain)
         else:
-            dn = _sum_to(sum(dvs[t] * a.encoded(t) for t in range(a.steps)), a.gain)
+            products = [dvs[t] * a.encoded(t) for t in steps]
+            if a.gated:
+                dn = ops.stack([ops.sum(product, axis=(1, 2)) for product in products], axis=1)
+            else:
+                dn = _sum_to(sum(products), a.gain)
         dm = ops.zeros_like(a.decay) if dm is None else _sum_to(dm, a.decay)
         return dx, dm, dn, *none, *_sums(a, dx)
 
@@ -230,9 +250,21 @@ def _spiking(dynamics, constants, compiled):
         backwards = {name: gradient_in_kernel(name) for name in kernels.MACHINES}
 
         def spikes(*tensors):
+            a = inputs(tensors)
+            if rules is not None and not compiled and in_place.holds(a):
+                found = in_place.forward(rules, a)
+                if found is not None:
+                    # The mark says to the gradient that it may go this way as well.
+                    return found, (*tensors, found.new_empty(0))
             return chosen(plain, forwards, tensors, kernels.left_forward)(*tensors), tensors
 
         def gradient(tensors, g):
+            tensors, marked = tensors[: len(names)], len(tensors) > len(names)
+            if marked:
+                a = inputs(tensors)
+                found = in_place.backward(rules, a, g)
+                if found is not None:
+                    return named((*found, *_zeros(a.encoding, a.keep), None, None))
             function = chosen(plain_gradient, backwards, tensors, kernels.left_backward)
             return function(g, *tensors)
 
