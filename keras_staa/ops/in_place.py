@@ -20,8 +20,8 @@ STEP = 1 << 17
 POTENTIALS = 1 << 20
 # With fewer elements the start of an operation takes longer than its work.
 LEAST = 1 << 15
-# Up to this many numbers of scratch memory are kept: the first touch of new memory takes longer than
-# all operations on it.
+# Up to this many numbers of scratch memory are kept: to touch new memory for the first time takes
+# longer than all operations on it.
 KEPT = 1 << 22
 _THREAD = threading.local()
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
+from keras_staa.ops.gradient import is_for_xla
 from keras_staa.ops.neuron import Dynamics, spiking
 from keras_staa.ops.portable import is_portable
 from keras_staa.ops.threshold import against, by_comparison
@@ -44,7 +45,7 @@ class Leaky(Dynamics):
 
     @property
     def _at(self):
-        return self._plain if is_portable() else self._fast
+        return self._plain if is_portable() or is_for_xla() else self._fast
 
     def fired(self, v):
         return self._at.fired(v)
