@@ -1,7 +1,6 @@
 """The leaky integrate-and-fire neuron: its threshold, its reset, and their gradient."""
 
 import dataclasses
-import functools
 import numbers
 from collections.abc import Callable
 
@@ -35,13 +34,10 @@ class Leaky(Dynamics):
     reset: str = "hard"
     detach_reset: bool = True
 
-    @functools.cached_property
-    def _fast(self):
-        return against(self.threshold)
-
-    @functools.cached_property
-    def _plain(self):
-        return by_comparison(self.threshold)
+    def __post_init__(self):
+        # Made here, because `torch.compile` does not follow NumPy, nor what makes a property once.
+        object.__setattr__(self, "_fast", against(self.threshold))
+        object.__setattr__(self, "_plain", by_comparison(self.threshold))
 
     @property
     def _at(self):
