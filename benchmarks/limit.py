@@ -7,8 +7,10 @@ since that is how many images its convolutions see. The networks take turns, so 
 machine does meets all of them alike, and the medians are compared. The base point is width 32,
 T = 4, batch 32, float32; `axes` varies one thing at a time from there, in fewer turns, and leaves
 out bfloat16 where the processor has to emulate it; `grid` measures everything, for hours, or the
-part that --widths, --steps and --policies name. Other T keep batch * T at the base's 128 images,
-and the ReLU network with them.
+part that --widths, --steps and --policies name. `bfloat16` measures width 64 with 64 images in
+`mixed_bfloat16`, for T = 1 and 4, where the processor has such numbers. Other T keep batch * T at
+the base's 128 images, and the ReLU network with them. All networks are made of the same layers for
+convolution and normalization.
 """
 
 import argparse
@@ -25,12 +27,15 @@ import keras_staa
 # What is compiled: "none" is Keras's own choice on a CPU, "neurons" adds `keras_staa.jit_compile`,
 # "all" is `jit_compile=True` of `compile`. JAX always compiles everything.
 COMPILED = {"tensorflow": ("neurons", "none", "all"), "torch": ("neurons", "none"), "jax": ("all",)}
+KINDS = ("neurons", "none", "all")
 WIDTHS, STEPS, POLICIES = (16, 32, 64), (1, 2, 4, 8, 16), ("float32", "mixed_bfloat16")
 # Along the axes alone, where most of the time goes into compilation.
 FEW = {"width": (16,), "steps": (1, 8)}
 # A policy that makes the ReLU network so many times as slow is not measured along the axes.
 EMULATED = 4
 NETWORKS = ("ReLU", "LIF", "STAA")
+# Where convolutions of 16 bits are fast, and neurons weigh the most.
+BFLOAT16 = {"width": 64, "images": 64, "policy": "mixed_bfloat16"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +60,18 @@ class Point:
 
 def points(args, base):
     """Return the points to measure, the base first but in a grid."""
-    compiled = COMPILED[keras.backend.backend()]
+    compiled = [c for c in COMPILED[keras.backend.backend()] if c in args.compiled]
     if args.points == "grid":
         return [
             dataclasses.replace(base, width=w, steps=t, policy=p, compiled=c)
             for w, p, c, t in itertools.product(args.widths, args.policies, compiled, args.steps)
+        ]
+    if args.points == "bfloat16":
+        return [
+            dataclasses.replace(base, steps=t, compiled=c, **BFLOAT16)
+            for t in (1, 4)
+            for c in compiled
+            if t in args.steps
         ]
     axes = {"compiled": compiled, "policy": POLICIES, **FEW}
     varied = [
@@ -149,12 +161,14 @@ def row(point, found):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("points", nargs="?", default="axes", choices=["base", "axes", "grid"])
+    choices = ["base", "axes", "grid", "bfloat16"]
+    parser.add_argument("points", nargs="?", default="axes", choices=choices)
     parser.add_argument("--images", type=int, default=128, help="batch * T")
     parser.add_argument("--seconds", type=float, default=15.0, help="least time for the base")
-    grid = parser.add_argument_group("the grid")
+    grid = parser.add_argument_group("the grid and bfloat16")
     grid.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
     grid.add_argument("--steps", type=int, nargs="+", default=STEPS)
+    grid.add_argument("--compiled", nargs="+", default=KINDS, choices=KINDS)
     grid.add_argument("--policies", nargs="+", default=POLICIES, choices=POLICIES)
     args = parser.parse_args()
     base = Point(images=args.images, compiled=COMPILED[keras.backend.backend()][0])
@@ -173,8 +187,8 @@ def main():
                 # A CPU without such numbers, of which the point would say nothing.
                 print(f"| {keras.backend.backend()} | {point} | {times:.1f} x base" + " | |" * 3)
                 continue
-        inference = first or args.points == "grid"
-        if first:
+        inference = first or args.points in ("grid", "bfloat16")
+        if first or args.points == "bfloat16":
             found = measure(point, relus, inference, args.seconds)
             relu_seconds = found["ReLU", "train"]
         else:

@@ -4,7 +4,7 @@
 
 The training step of a small STAAResNet18, compiled by XLA on TensorFlow and JAX. Compilation is
 the first call minus the median of later ones. The neuron's loop is unrolled up to
-`keras_staa.ops.neuron.UNROLLED_STEPS` steps and rolled above.
+`keras_staa.ops.neuron.UNROLLED_STEPS` steps and rolled above, on PyTorch one step at a time.
 """
 
 import argparse

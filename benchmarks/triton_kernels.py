@@ -28,8 +28,8 @@ from triton.compiler import ASTSource
 
 from keras_staa import surrogates
 from keras_staa.ops import Leaky
+from keras_staa.ops.inputs import Inputs
 from keras_staa.ops.kernels.torch import launch, neuron, summaries
-from keras_staa.ops.neuron import _Inputs
 
 TOOLS = Path(triton.__file__).parent / "backends/nvidia/bin"
 CAPABILITIES = {"a100": 80, "h100": 90}
@@ -58,9 +58,9 @@ def calls(steps, encoded=True):
     of_channels, gate = empty(channels), empty(batch, steps, channels)
     dynamics = Leaky(surrogates.Rectangular())
     inputs = {
-        "LIF": _Inputs(x, 0.25, 1.0),
-        "LIF, M and N learned": _Inputs(x, of_channels, of_channels),
-        "LIF behind an aggregator": _Inputs(x, of_channels, gate, encoding, keep),
+        "LIF": Inputs(x, 0.25, 1.0),
+        "LIF, M and N learned": Inputs(x, of_channels, of_channels),
+        "LIF behind an aggregator": Inputs(x, of_channels, gate, encoding, keep),
     }
     attention, mean = empty(batch, steps, places), empty(batch, steps, channels)
     try:

@@ -1,11 +1,15 @@
 """Custom gradients: one contract, the three backends' own mechanisms side by side."""
 
+import contextlib
 import functools
 
 import keras
 
 from keras_staa.ops import inductor
 from keras_staa.ops.portable import is_portable
+
+# A list, as in `keras_staa.ops.portable`.
+_XLA = [False]
 
 
 def with_backward(forward, backward, compiled=False):
@@ -143,6 +147,20 @@ def _tensorflow(forward, backward, compiled):
     return lambda *tensors: function(*(tf.convert_to_tensor(t) for t in tensors))
 
 
+@contextlib.contextmanager
+def _traced_by_xla():
+    before, _XLA[0] = _XLA[0], True
+    try:
+        yield
+    finally:
+        _XLA[0] = before
+
+
+def is_for_xla():
+    """Whether what is traced now is run by XLA, on JAX or within a function of this module."""
+    return keras.backend.backend() == "jax" or _XLA[0]
+
+
 def _xla(function):
     """Compile a function by XLA, one TensorFlow function a signature: it warns of more."""
     import tensorflow as tf
@@ -155,7 +173,8 @@ def _xla(function):
             # XLA would copy an input that is also an output: a pass over memory and another
             # tensor to keep for the gradient.
             given = {id(tensor): i for i, tensor in enumerate(tf.nest.flatten(arguments))}
-            outputs = function(*arguments)
+            with _traced_by_xla():
+                outputs = function(*arguments)
             flat = tf.nest.flatten(outputs)
             found["structure"] = tf.nest.map_structure(lambda tensor: None, outputs)
             found["passed"] = [given.get(id(tensor)) for tensor in flat]

@@ -1,15 +1,19 @@
 """The leaky integrate-and-fire neuron: its threshold, its reset, and their gradient."""
 
 import dataclasses
-import functools
 import numbers
 from collections.abc import Callable
 
+import keras
 from keras import ops
 
+from keras_staa.ops.gradient import is_for_xla
 from keras_staa.ops.neuron import Dynamics, spiking
 from keras_staa.ops.portable import is_portable
 from keras_staa.ops.threshold import against, by_comparison
+
+if keras.backend.backend() == "torch":
+    from keras_staa.ops import leaky_in_place
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,17 +34,14 @@ class Leaky(Dynamics):
     reset: str = "hard"
     detach_reset: bool = True
 
-    @functools.cached_property
-    def _fast(self):
-        return against(self.threshold)
-
-    @functools.cached_property
-    def _plain(self):
-        return by_comparison(self.threshold)
+    def __post_init__(self):
+        # Made here, because `torch.compile` does not follow NumPy, nor what makes a property once.
+        object.__setattr__(self, "_fast", against(self.threshold))
+        object.__setattr__(self, "_plain", by_comparison(self.threshold))
 
     @property
     def _at(self):
-        return self._plain if is_portable() else self._fast
+        return self._plain if is_portable() or is_for_xla() else self._fast
 
     def fired(self, v):
         return self._at.fired(v)
@@ -52,6 +53,10 @@ class Leaky(Dynamics):
         if self.reset == "soft":
             return v - self.threshold * s
         return self._at.silent(v, s, v)
+
+    def in_place(self):
+        # A subclass may have another threshold or reset.
+        return leaky_in_place.rules(self) if type(self) is Leaky else None
 
     def potential_gradient(self, g, dh, v, s):
         slope = self.surrogate(v - self.threshold)

@@ -6,18 +6,21 @@ current.
 """
 
 import functools
-from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
 from keras_staa.ops import kernels
-from keras_staa.ops.affine import sums, value
+from keras_staa.ops.affine import sums
 from keras_staa.ops.gradient import by_itself, separated, with_backward
+from keras_staa.ops.inputs import Inputs, times
 from keras_staa.ops.portable import is_portable
-from keras_staa.ops.saturation import saturated
 from keras_staa.ops.sums import by_platform, row_sum
 from keras_staa.ops.threshold import is_hashable
+
+_TORCH = keras.backend.backend() == "torch"
+if _TORCH:
+    from keras_staa.ops import in_place
 
 # Above this many steps the loop rolls into `ops.scan`: an unrolled loop is faster to run and takes
 # less memory, but XLA takes 25 s to compile 64 steps of it.
@@ -47,42 +50,12 @@ class Dynamics:
         """dV from the gradients of the spikes and of H, which is None in the last step."""
         raise NotImplementedError
 
+    def in_place(self):
+        """Return the same as operations in place, for PyTorch on a CPU, or None for none.
 
-class _Inputs(NamedTuple):
-    """What one call of a neuron gets; None for what it does not have."""
-
-    current: Any
-    decay: Any = None
-    gain: Any = None
-    encoding: Any = None
-    keep: Any = None
-    # By which the current is multiplied, and what is added to it: see `keras_staa.ops.affine`.
-    scale: Any = None
-    shift: Any = None
-
-    @property
-    def gated(self):
-        return not isinstance(self.gain, float) and len(self.gain.shape) == 3
-
-    @property
-    def steps(self):
-        return self.current.shape[1]
-
-    def encoded(self, t):
-        """Return I[t] + keep[t] * E[t] in float32."""
-        encoding = None if self.encoding is None else self.encoding[t]
-        keep = None if self.keep is None else self.keep[:, t]
-        return _encode(value(self.current[:, t], self.scale, self.shift), encoding, keep)
-
-    def all_encoded(self):
-        """Return the same of all steps."""
-        return _encode(value(self.current, self.scale, self.shift), self.encoding, self.keep)
-
-    def gain_at(self, t):
-        return self.gain[:, t][:, None, None, :] if self.gated else self.gain
-
-    def all_gains(self):
-        return self.gain[:, :, None, None, :] if self.gated else self.gain
+        See `keras_staa.ops.in_place`. What is None computes as the functions above say.
+        """
+        return None
 
 
 def spiking(dynamics, constants=None, compiled=False):
@@ -111,13 +84,14 @@ def spiking(dynamics, constants=None, compiled=False):
 @functools.cache
 def _spiking(dynamics, constants, compiled):
     fixed = constants is not None
+    rules = dynamics.in_place() if _TORCH else None
 
     def unrolled(a):
         """V[t] and where it fires, one step after the other."""
         h = None
         for t in range(a.steps):
-            v = _times(a.gain_at(t), a.encoded(t))
-            v = v if h is None else v + _times(a.decay, h)
+            v = times(a.gain_at(t), a.encoded(t))
+            v = v if h is None else v + times(a.decay, h)
             s = dynamics.fired(v)
             yield v, s
             h = dynamics.after(v, s) if t + 1 < a.steps else None
@@ -126,10 +100,10 @@ def _spiking(dynamics, constants, compiled):
         """V of all steps, time first."""
 
         def step(h, y):
-            v = y + _times(a.decay, h)
+            v = y + times(a.decay, h)
             return dynamics.after(v, dynamics.fired(v)), v
 
-        driven = _swap_time(_times(a.all_gains(), a.all_encoded()))
+        driven = _swap_time(times(a.all_gains(), a.all_encoded()))
         return ops.scan(step, _zeros_like_step(a.current), driven)[1]
 
     def forward(a):
@@ -147,7 +121,7 @@ def _spiking(dynamics, constants, compiled):
             if t and not fixed:
                 product = dvs[t] * dynamics.after(*vs[t - 1])
                 dm = product if dm is None else dm + product
-            dh = _times(a.decay, dvs[t]) if t else None
+            dh = times(a.decay, dvs[t]) if t else None
         return dvs, dm
 
     def rolled_backward(a, g):
@@ -156,7 +130,7 @@ def _spiking(dynamics, constants, compiled):
         def step(dh, inputs):
             g, v = inputs
             dv = dynamics.potential_gradient(g, dh, v, dynamics.fired(v))
-            return _times(a.decay, dv), dv
+            return times(a.decay, dv), dv
 
         dvs = ops.scan(step, _zeros_like_step(a.current), (_swap_time(g), vs), reverse=True)[1]
         if fixed:
@@ -166,18 +140,10 @@ def _spiking(dynamics, constants, compiled):
     def backward(a, g):
         many = a.steps > UNROLLED_STEPS
         dvs, dm = (rolled_backward if many else unrolled_backward)(a, g)
-        dv = _swap_time(dvs) if many else ops.stack(dvs, axis=1)
-        dx = ops.cast(_times(a.all_gains(), dv), a.current.dtype)
-        dn = None
+        dx, dn = (_by_steps if not many and _TORCH else _at_once)(a, dvs)
         none = _zeros(a.encoding, a.keep)
         if fixed:
             return dx, None, None, *none, *_sums(a, dx)
-        if a.gated:
-            dn = ops.sum(dv * a.all_encoded(), axis=(2, 3))
-        elif many:
-            dn = _sum_to(dv * a.all_encoded(), a.gain)
-        else:
-            dn = _sum_to(sum(dvs[t] * a.encoded(t) for t in range(a.steps)), a.gain)
         dm = ops.zeros_like(a.decay) if dm is None else _sum_to(dm, a.decay)
         return dx, dm, dn, *none, *_sums(a, dx)
 
@@ -188,10 +154,10 @@ def _spiking(dynamics, constants, compiled):
             given = dict(zip(names, tensors, strict=True))
             if fixed:
                 given["decay"], given["gain"] = constants
-            return _Inputs(**given)
+            return Inputs(**given)
 
         def named(gradients):
-            given = _Inputs(*gradients)._asdict()
+            given = Inputs(*gradients)._asdict()
             return tuple(given[name] for name in names)
 
         def chosen(plain, in_kernel, tensors, left):
@@ -230,9 +196,21 @@ def _spiking(dynamics, constants, compiled):
         backwards = {name: gradient_in_kernel(name) for name in kernels.MACHINES}
 
         def spikes(*tensors):
+            a = inputs(tensors)
+            if rules is not None and not compiled and in_place.holds(a):
+                found = in_place.forward(rules, a)
+                if found is not None:
+                    # The mark says to the gradient that it may go this way as well.
+                    return found, (*tensors, found.new_empty(0))
             return chosen(plain, forwards, tensors, kernels.left_forward)(*tensors), tensors
 
         def gradient(tensors, g):
+            tensors, marked = tensors[: len(names)], len(tensors) > len(names)
+            if marked:
+                a = inputs(tensors)
+                found = in_place.backward(rules, a, g)
+                if found is not None:
+                    return named((*found, *_zeros(a.encoding, a.keep), None, None))
             function = chosen(plain_gradient, backwards, tensors, kernels.left_backward)
             return function(g, *tensors)
 
@@ -246,7 +224,7 @@ def _spiking(dynamics, constants, compiled):
         return functions[key]
 
     def call(*args, **kwargs):
-        given = {n: v for n, v in _Inputs(*args, **kwargs)._asdict().items() if v is not None}
+        given = {n: v for n, v in Inputs(*args, **kwargs)._asdict().items() if v is not None}
         # PyTorch's compiler sees a rolled loop unrolled: minutes for hundreds of steps.
         rolled = given["current"].shape[1] > UNROLLED_STEPS
         torch = keras.backend.backend() == "torch"
@@ -259,6 +237,30 @@ def _spiking(dynamics, constants, compiled):
     return call
 
 
+def _at_once(a, dvs):
+    """Gradients of current and gain, from dV of all steps: the form that XLA is good at."""
+    many = a.steps > UNROLLED_STEPS
+    dv, dn = _swap_time(dvs) if many else ops.stack(dvs, axis=1), None
+    if a.gated:
+        dn = ops.sum(dv * a.all_encoded(), axis=(2, 3))
+    elif not isinstance(a.gain, float):
+        each = [dv * a.all_encoded()] if many else [dvs[t] * a.encoded(t) for t in range(a.steps)]
+        dn = _sum_to(sum(each), a.gain)
+    return ops.cast(times(a.all_gains(), dv), a.current.dtype), dn
+
+
+def _by_steps(a, dvs):
+    """Return the same without a float32 tensor of all steps, which PyTorch's compiler stores."""
+    steps, dn = range(a.steps), None
+    dx = [ops.cast(times(a.gain_at(t), dvs[t]), a.current.dtype) for t in steps]
+    if a.gated:
+        each = [ops.sum(dvs[t] * a.encoded(t), axis=(1, 2)) for t in steps]
+        dn = ops.stack(each, axis=1)
+    elif not isinstance(a.gain, float):
+        dn = _sum_to(sum(dvs[t] * a.encoded(t) for t in steps), a.gain)
+    return ops.stack(dx, axis=1), dn
+
+
 def _zeros(*tensors):
     return tuple(None if x is None else ops.zeros_like(x) for x in tensors)
 
@@ -268,19 +270,6 @@ def _sums(a, dx):
     if a.gated or a.scale is None:
         return _zeros(a.scale, a.shift)
     return sums(a.current, dx)
-
-
-def _encode(x, encoding, keep):
-    if encoding is not None:
-        e = ops.cast(encoding, "float32")
-        x = x + (e if keep is None else keep[..., None, None, None] * e)
-    return saturated(x)
-
-
-def _times(coefficient, values):
-    """Return the product, without a pass over memory where the coefficient is the number 1."""
-    one = isinstance(coefficient, float) and coefficient == 1.0
-    return values if one else coefficient * values
 
 
 def _zeros_like_step(x):

@@ -55,9 +55,12 @@ def _by_arithmetic(threshold):
     # Between these two lies no float32: what is cut to the range is one of them, or NaN.
     high = np.float32(threshold)
     low = np.nextafter(high, np.float32(0))
-    low, high, width = float(low), float(high), float(high - low)
+    # The distance is a power of two, so that the product is exact.
+    low, high, factor = float(low), float(high), 1.0 / float(high - low)
+    if factor > 2.0**127:
+        return by_comparison(threshold)
     return Threshold(
-        fired=lambda v: (clip(v, low, high) - low) / width,
+        fired=lambda v: (clip(v, low, high) - low) * factor,
         spikes=lambda s, v: s,
         silent=lambda values, s, v: values * (1.0 - s),
     )
@@ -118,4 +121,7 @@ def clip(x, low, high):
 
         # Keras's is two passes over memory there.
         return tf.raw_ops.ClipByValue(t=x, clip_value_min=low, clip_value_max=high)
+    if keras.backend.backend() == "torch":
+        # Keras's makes tensors of the bounds.
+        return x.clamp(low, high)
     return ops.clip(x, low, high)

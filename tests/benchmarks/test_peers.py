@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import keras_staa
+from keras_staa._keras import all_layers
 from tests.real import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -34,7 +35,8 @@ def test_medians_of_turns():
 
 
 def test_points_that_share_the_relu_network():
-    args = argparse.Namespace(points="grid", widths=[16, 32], steps=[1, 4], policies=["float32"])
+    names = {"policies": ["float32"], "compiled": limit.KINDS}
+    args = argparse.Namespace(points="grid", widths=[16, 32], steps=[1, 4], **names)
     points = limit.points(args, limit.Point())
     compiled = limit.COMPILED[keras.backend.backend()]
     assert len(points) == len(set(points)) == 4 * len(compiled)
@@ -44,6 +46,28 @@ def test_points_that_share_the_relu_network():
     args.points = "axes"
     first, *others = limit.points(args, limit.Point(compiled=compiled[0]))
     assert first not in others and len(others) == len(compiled) + 3
+    args.points = "bfloat16"
+    points = limit.points(args, limit.Point())
+    assert len(points) == 2 * len(compiled)
+    assert {(p.width, p.steps * (p.images // p.steps), p.policy) for p in points} == {
+        (64, 64, "mixed_bfloat16")
+    }
+
+
+def test_the_relu_network_is_made_of_the_same_layers():
+    point = limit.Point(width=8, steps=2, images=4, compiled="none")
+    before = keras.config.dtype_policy()
+    try:
+        kinds = [
+            [type(layer) for layer in all_layers(limit.network(kind, point)[0])]
+            for kind in ("ReLU", "LIF")
+        ]
+    finally:
+        keras.config.set_dtype_policy(before)
+    linear = keras_staa.layers.Conv2D, keras_staa.layers.BatchNormalization
+    relu, lif = ([kind for kind in found if kind in linear] for found in kinds)
+    assert relu == lif and len(relu) > 30
+    assert keras.layers.Conv2D not in kinds[0] + kinds[1]
 
 
 def test_wrong_dynamics_do_not_agree(capsys):
