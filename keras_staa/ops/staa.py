@@ -7,6 +7,7 @@ that x' itself is never stored: `x' . q = x . q + E . q` and `A^T x' = A^T x + A
 
 import functools
 
+import keras
 from keras import ops
 
 from keras_staa.ops import kernels
@@ -74,6 +75,9 @@ def summaries(
 @functools.cache
 def _summaries(names, steps, compiled):
     attend, encoded = "query" in names, "encoding" in names
+    # PyTorch's compiler writes a loop for a sum of products, and calls a slow routine for a matrix
+    # times a vector.
+    in_loops = compiled and keras.backend.backend() == "torch"
 
     def unpack(tensors):
         given = dict(zip(names, tensors, strict=True))
@@ -99,7 +103,8 @@ def _summaries(names, steps, compiled):
         if not attend:
             return (_plain_mean(x, encoding, steps),)
         if x.shape[2] != 1:
-            logits, mean = _projections(x, query, encoding, steps == "mean")
+            project = _projections_in_a_loop if in_loops else _projections
+            logits, mean = project(x, query, encoding, steps == "mean")
             attention = ops.softmax(logits, axis=2)
         else:
             # Keras warns of a softmax over one place.
@@ -225,6 +230,15 @@ def _projections(x, query, encoding, steps):
         if encoding is not None:
             mean = mean + ops.mean(ops.cast(encoding, "float32"), axis=(1, 2))
     return logits, mean
+
+
+def _projections_in_a_loop(x, query, encoding, steps):
+    """Return the same as `_projections` as sums of products."""
+    query = ops.cast(query, "float32")
+    logits = ops.sum(ops.cast(x, "float32") * query, axis=-1)
+    if encoding is not None:
+        logits = logits + ops.sum(ops.cast(encoding, "float32") * query, axis=-1)
+    return logits, _plain_mean(x, encoding, "mean") if steps else None
 
 
 def _attended(x, attention, encoding):

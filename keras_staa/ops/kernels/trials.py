@@ -63,14 +63,14 @@ def neuron(machine, dtype):
 
 
 def _neuron(machine, dtype, dynamics, given, g, learned, constants=None):
-    from keras_staa.ops.neuron import _Inputs, spiking
+    from keras_staa.ops.inputs import Inputs, spiking
 
     numbers = dict(zip(("decay", "gain"), constants or (), strict=False))
     neuron = spiking(dynamics, constants)
 
     def kernel(g, **given):
         held = kernels.package().of_neuron(dynamics)[machine]
-        a = _Inputs(**{**given, **numbers, "current": ops.cast(given["current"], dtype)})
+        a = Inputs(**{**given, **numbers, "current": ops.cast(given["current"], dtype)})
         found = held.backward(dynamics, a, ops.cast(g, dtype))
         return _named(learned, found) | {"the output": _float(held.forward(dynamics, a))}
 
