@@ -30,7 +30,7 @@ from tests.layers.support import (
 TOLERANCE = {"float32": 1e-5, "bfloat16": 3e-2}
 POLICY = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 # Inputs whose potentials keep so far from the threshold that rounding flips no spike.
-SEED = {"float32": 1, "bfloat16": 2215}
+SEED = {"float32": 1, "bfloat16": 6231}
 CLEAR = {"float32": 1e-5, "bfloat16": 2e-2}
 B, T, H, W, C = 3, 4, 3, 2, 8
 
@@ -267,7 +267,7 @@ CAUSAL = {
 def test_a_causal_layer_never_looks_ahead(name, steps):
     layer = CAUSAL[name]()
     layer.build((None, steps, H, W, C))
-    randomise(layer, seed=2)
+    randomise(layer, seed=3)
     rng = np.random.default_rng(3)
     x = rng.normal(0.4, 1, (B, steps, H, W, C)).astype("float32")
     call = compiled(layer)

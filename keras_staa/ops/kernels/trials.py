@@ -63,7 +63,8 @@ def neuron(machine, dtype):
 
 
 def _neuron(machine, dtype, dynamics, given, g, learned, constants=None):
-    from keras_staa.ops.inputs import Inputs, spiking
+    from keras_staa.ops.inputs import Inputs
+    from keras_staa.ops.neuron import spiking
 
     numbers = dict(zip(("decay", "gain"), constants or (), strict=False))
     neuron = spiking(dynamics, constants)
@@ -101,7 +102,7 @@ def summaries(machine, dtype):
         "g": random(-8, 9, SHAPE) / 8,
         # As large as to make as much of the gradients as the others do.
         "dcontext": random(-8, 9, (batch, steps, channels)) * places / 8,
-        "dmean": random(-8, 9, (batch, steps)) * places * channels / 8,
+        "dmean": random(-8, 9, (batch, steps, channels)) * places / 8,
     }
     learned = list(given)
 
@@ -118,7 +119,8 @@ def summaries(machine, dtype):
 
     def plain(keep, g, dcontext, dmean, **given):
         def call(*tensors):
-            x, _, *means = staa.summaries(**dict(zip(learned, tensors, strict=True)), keep=keep)
+            named = dict(zip(learned, tensors, strict=True))
+            x, _, *means = staa.summaries(**named, keep=keep, steps="channels")
             return x, *means
 
         tensors = tuple(given[name] for name in learned)
@@ -139,7 +141,7 @@ def _attention(x, query, encoding, scale=1.0, shift=0.0):
 
 
 def _outputs(attention, context, mean):
-    return {"attention": attention, "the attended mean": context, "the mean of each step": mean}
+    return {"attention": attention, "the attended mean": context, "the plain mean": mean}
 
 
 def _named(names, gradients):
