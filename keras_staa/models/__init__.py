@@ -3,6 +3,7 @@
 from keras_staa.models import blocks
 from keras_staa.models.argument import Argument
 from keras_staa.models.compact import STAACompact, whiten
+from keras_staa.models.efficientnet_lite import EfficientNetLite
 from keras_staa.models.feature_maps import FeaturePyramid, feature_pyramid
 from keras_staa.models.fusion import fuse
 from keras_staa.models.network import Network
@@ -14,6 +15,7 @@ __all__ = [
     "FACTORIES",
     "STAAVGG",
     "Argument",
+    "EfficientNetLite",
     "FeaturePyramid",
     "Network",
     "STAACompact",
