@@ -5,12 +5,9 @@ import types
 import keras
 
 from keras_staa import checks, serialized
-from keras_staa.layers.staa import CAUSAL, of_first_form, with_step_gate
+from keras_staa.layers.staa import CAUSAL, with_step_gate
 from keras_staa.models.argument import ABSENT, FIXED, FREE, RESHAPES, Argument
 
-# Presets and configurations of networks say by a number what their arguments mean. In those of
-# format 1 step attention has its first form.
-FORMAT = 2
 # Axes of an input that may be of any size.
 SPACE = (-3, -2)
 
@@ -33,24 +30,6 @@ class Arguments(types.SimpleNamespace):
         if self.causal:
             staa["step_gate"] = CAUSAL.get(staa["step_gate"], staa["step_gate"])
         return staa
-
-
-def of_format(arguments, number):
-    """Return the arguments of a network as they are written today.
-
-    Args:
-        arguments: dictionary, as a preset or a configuration of a network has it.
-        number: integer, the format of that preset or configuration.
-    """
-    attention = arguments.get("attention", True)
-    if number >= 2 or attention is False:
-        return arguments
-    given = attention if isinstance(attention, dict) else {}
-    found = {**arguments, "attention": of_first_form(given)}
-    if "step_gate" in with_step_gate(given):
-        # It went before `causal`.
-        found["causal"] = False
-    return found
 
 
 def resolve(table, given, default_shape):

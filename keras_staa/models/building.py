@@ -8,8 +8,8 @@ from keras_staa.initializers import ZEROS, VarianceScaling
 from keras_staa.layers import MeanOverSteps
 from keras_staa.layers.pooling import GlobalMaxPooling2D
 from keras_staa.models.argument import ABSENT
-from keras_staa.models.arguments import FORMAT
 from keras_staa.models.blocks import each_step, precise
+from keras_staa.models.format import FORMAT
 from keras_staa.models.network import Network
 
 

@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_staa import _keras, checks, serialized
 from keras_staa.image_utils import warn_of_range
-from keras_staa.models.arguments import FORMAT, of_format
+from keras_staa.models.format import FORMAT, of_format
 from keras_staa.ops.recompute import recomputed
 
 BACKBONE = "backbone"
@@ -64,7 +64,7 @@ class Network(_keras.MarkingModel):
         class_names: list of strings, the names of the classes, or None.
         unit_range: whether the network takes images in [0, 1], and warns of larger values.
         format: integer, how `arguments` are written. Configurations that do not say are of
-            format 1; `keras_staa.models.arguments.FORMAT` is today's.
+            format 1; `keras_staa.models.format.FORMAT` is today's.
 
     Example:
 

@@ -8,8 +8,8 @@ import keras
 from keras_staa import _keras, checks, presets, serialized
 from keras_staa.layers import flatten_layers
 from keras_staa.models.argument import ABSENT, FIXED, FREE, RESHAPES, named
-from keras_staa.models.arguments import of_format
 from keras_staa.models.deferred import deferred
+from keras_staa.models.format import of_format
 from keras_staa.models.transfer import transfer, transfer_from_file, transferable
 from keras_staa.presets import weight_files, weight_store
 

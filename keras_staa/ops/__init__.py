@@ -3,10 +3,11 @@
 from keras_staa.ops.gradient import with_backward
 from keras_staa.ops.leaky import Leaky, lif
 from keras_staa.ops.loop import over_steps
+from keras_staa.ops.modulation import enriched, modulate, scale_of
 from keras_staa.ops.neuron import Dynamics, spiking
 from keras_staa.ops.saturation import saturated
 from keras_staa.ops.sizes import with_sizes
-from keras_staa.ops.staa import axial_encoding, enriched, modulate, scale_of, summaries
+from keras_staa.ops.staa import axial_encoding, summaries
 from keras_staa.ops.threshold import spike
 
 __all__ = [

@@ -20,7 +20,7 @@ def description_class():
         measured: str
 
     class Preset(pydantic.BaseModel, extra="forbid"):
-        # What the arguments mean: see `keras_staa.models.arguments`.
+        # What the arguments mean: see `keras_staa.models.format`.
         format: int = pydantic.Field(ge=1, le=2)
         name: str
         architecture: str

@@ -7,7 +7,7 @@ import shutil
 import keras
 
 from keras_staa import checks, files, h5_files, presets, serialized
-from keras_staa.models.arguments import FORMAT
+from keras_staa.models.format import FORMAT
 from keras_staa.models.pretrained import parameters
 from keras_staa.new_folder import new_folder
 from keras_staa.presets import weight_files
