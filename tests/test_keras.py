@@ -183,8 +183,9 @@ def test_clones_are_marked():
     assert all(keras.backend.is_keras_tensor(tensor) for tensor in marked)
 
 
-# Names with an underscore of others than Keras: of named tuples, of os and a package of PyTorch.
+# Names with an underscore of others than Keras: of named tuples, of os and of PyTorch.
 OTHERS = {"_asdict", "_replace", "_fields", "_exit", "_inductor"}
+OTHERS |= {"_C", "_len_torch_dispatch_stack", "_ops"}
 
 
 def own_names(tree):

@@ -227,11 +227,47 @@ def test_staa_without_parts_is_the_identity(rng):
     assert gradients == {}
 
 
+def slow_channel_steps(encoded, steps):
+    """q[t] of one sample, from the means of each channel."""
+    p = [[encoded[t, :, :, c].sum() / (H * W) for c in range(C)] for t in range(T)]
+    q = []
+    for t in range(T):
+        seen = range(t + 1) if steps["causal"] else range(T)
+        d = [p[t][c] - sum(p[s][c] for s in seen) / len(seen) for c in range(C)]
+        total = steps["b2"][0]
+        for k in range(len(steps["b1"])):
+            m = sum(d[c] * steps["u1"][c, k] for c in range(C)) + steps["b1"][k]
+            total += max(0.0, m) * steps["u2"][k, 0]
+        q.append(total)
+    return q
+
+
+def slow_mean_steps(encoded, steps):
+    """q[t] of one sample, from the means over all channels."""
+    p = [encoded[t].sum() / (H * W * C) for t in range(T)]
+    units = range(len(steps["b1"]))
+    relu = [
+        max(
+            0.0,
+            sum(p[t] * steps["u1"][t, k] * steps["mask1"][t, k] for t in range(T)) + steps["b1"][k],
+        )
+        for k in units
+    ]
+    return [
+        sum(relu[k] * steps["u2"][k, t] * steps["mask2"][k, t] for k in units) + steps["b2"][t]
+        for t in range(T)
+    ]
+
+
+SLOW_STEPS = {"steps": slow_channel_steps, "mean_steps": slow_mean_steps}
+
+
 def slow_staa(x, params, bypass, eps=1e-3):
     """One number at a time, as the equations are read."""
-    position, context, steps = (params[part] for part in ALL_PARTS)
+    position, context = params["position"], params["context"]
+    (name,) = set(params) & set(SLOW_STEPS)
     places = [(h, w) for h in range(H) for w in range(W)]
-    hidden, units = range(C // RATIO), range(len(steps["b1"]))
+    hidden = range(C // RATIO)
 
     def gate(z):
         return 2 / (1 + math.exp(-z))
@@ -240,13 +276,11 @@ def slow_staa(x, params, bypass, eps=1e-3):
     for b in range(B):
         encoded = np.zeros((T, H, W, C))
         gate_channel = np.zeros((T, C))
-        p = [0.0] * T
         for t in range(T):
             for h, w in places:
                 for c in range(C):
                     e = position["a"][t, c] + position["b"][h, c] + position["d"][w, c]
                     encoded[t, h, w, c] = x[b, t, h, w, c] + e
-                    p[t] += encoded[t, h, w, c] / (H * W * C)
             keys = {
                 (h, w): sum(context["w_key"][c] * encoded[t, h, w, c] for c in range(C))
                 for h, w in places
@@ -273,30 +307,25 @@ def slow_staa(x, params, bypass, eps=1e-3):
             for c in range(C):
                 z = sum(relu[j] * context["w2"][j, c] for j in hidden) + context["b2"][c]
                 gate_channel[t, c] = gate(z)
-        relu = [
-            max(
-                0.0,
-                sum(p[t] * steps["u1"][t, k] * steps["mask1"][t, k] for t in range(T))
-                + steps["b1"][k],
-            )
-            for k in units
-        ]
+        gate_step = [gate(q) for q in SLOW_STEPS[name](encoded, params[name])]
         for t in range(T):
-            q = sum(relu[k] * steps["u2"][k, t] * steps["mask2"][k, t] for k in units)
-            gate_step = gate(q + steps["b2"][t])
             for h, w in places:
                 for c in range(C):
-                    enriched = encoded[t, h, w, c] * gate_channel[t, c] * gate_step
+                    enriched = encoded[t, h, w, c] * gate_channel[t, c] * gate_step[t]
                     y[b, t, h, w, c] = x[b, t, h, w, c] if bypass[b, t] else enriched
     return y
 
 
-def test_staa_forward_equals_loops(rng):
-    x, params = random_current(rng), random_params(rng, causal=True)
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("name", ref.STEP_GATES)
+def test_staa_forward_equals_loops(rng, name, causal):
+    x, params = random_current(rng), random_params(rng, parts=("position", "context"))
+    # The loops have masks in any case.
+    params[name] = RANDOM[name](rng, causal or name == "mean_steps")
     y, slow = ref.staa_forward(x, params, BYPASS), slow_staa(x, params, BYPASS)
     np.testing.assert_allclose(y, slow, rtol=1e-12, atol=1e-14)
     embedding = rng.normal(size=(T, H, W, C))
-    gates = {part: params[part] for part in ("context", "steps")}
+    gates = {part: params[part] for part in ("context", name)}
     np.testing.assert_array_equal(
         ref.staa_forward(x, {"position": {"e": embedding}, **gates}),
         ref.staa_forward(x + embedding, gates),

@@ -36,12 +36,12 @@ class Leaky(Dynamics):
 
     def __post_init__(self):
         # Made here, because `torch.compile` does not follow NumPy, nor what makes a property once.
-        object.__setattr__(self, "_fast", against(self.threshold))
-        object.__setattr__(self, "_plain", by_comparison(self.threshold))
+        object.__setattr__(self, "fast_form", against(self.threshold))
+        object.__setattr__(self, "plain_form", by_comparison(self.threshold))
 
     @property
     def _at(self):
-        return self._plain if is_portable() or is_for_xla() else self._fast
+        return self.plain_form if is_portable() or is_for_xla() else self.fast_form
 
     def fired(self, v):
         return self._at.fired(v)
