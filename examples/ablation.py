@@ -75,7 +75,10 @@ def network(args, attention, steps, x, classes):
 
 
 def fit(model, args, epochs, rate, seed):
-    """Train a network; the order and the augmentation depend on the seed alone."""
+    """Train a network; the order and the augmentation depend on the seed alone.
+
+    The state is kept after every epoch in `backup`, and an interrupted training resumes from it.
+    """
     batches = keras_staa.data.images(
         args.npz, batch_size=args.batch_size, augment="standard", seed=seed, drop_remainder=True
     )
@@ -88,7 +91,8 @@ def fit(model, args, epochs, rate, seed):
     sgd.exclude_from_weight_decay(var_list=keras_staa.layers.undecayed_weights(model))
     model.compile(sgd, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     keras_staa.jit_compile(model)
-    model.fit(batches, epochs=epochs, verbose=2)
+    backup = keras.callbacks.BackupAndRestore(args.out / "backup" / f"{model.name}_{seed}")
+    model.fit(batches, epochs=epochs, verbose=2, callbacks=[backup])
 
 
 def accuracy_of(model, images, labels):

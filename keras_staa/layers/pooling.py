@@ -6,6 +6,7 @@ TensorFlow does so always, and XLA where it computes several maxima by one vecto
 import keras
 from keras import ops
 
+from keras_staa.ops import native
 from keras_staa.ops.portable import is_portable
 from keras_staa.ops.sums import by_platform
 
@@ -29,6 +30,9 @@ def _marked(pool, inputs):
 class MaxPooling2D(keras.layers.MaxPooling2D):
     """`keras.layers.MaxPooling2D` that lets NaN through on every backend.
 
+    Results and arguments are those of Keras's layer. On PyTorch it does without its copy of the
+    input.
+
     Example:
 
     >>> MaxPooling2D()(np.zeros((2, 8, 8, 3))).shape == (2, 4, 4, 3)
@@ -36,7 +40,12 @@ class MaxPooling2D(keras.layers.MaxPooling2D):
     """
 
     def call(self, inputs):
-        return _marked(super().call, inputs)
+        return _marked(self._maxima, inputs)
+
+    def _maxima(self, inputs):
+        if self.padding == "valid" and self.data_format == "channels_last":
+            return native.maxima(inputs, self.pool_size, self.strides)
+        return super().call(inputs)
 
 
 @keras.saving.register_keras_serializable("keras_staa")

@@ -9,6 +9,7 @@ from keras_staa.layers import pooling
 
 KINDS = {
     "max": ("MaxPooling2D", {"pool_size": 3, "strides": 2, "padding": "same"}),
+    "valid": ("MaxPooling2D", {"pool_size": 3, "strides": 2}),
     "global": ("GlobalMaxPooling2D", {}),
 }
 TORCH = keras.backend.backend() == "torch"
@@ -45,8 +46,26 @@ def test_no_number_passes(kind, channels, compiled):
     places = np.zeros(got.shape, bool)
     if kind == "global":
         places[1, 1] = True
-    else:
+    elif kind == "max":
         # Windows of three begin at -1, 1, 3, 5 and 7: the one at 3 holds place 4.
         places[1, 2, 2, 1] = True
+    else:
+        # Windows of three begin at 0, 2, 4 and 6: those at 2 and 4 hold place 4.
+        places[1, 1:3, 1:3, 1] = True
     np.testing.assert_array_equal(np.isnan(got), places)
     np.testing.assert_array_equal(got[~places], expected[~places])
+
+
+@pytest.mark.skipif(not TORCH, reason="Layouts are XLA's own affair elsewhere.")
+def test_values_keep_their_order_in_memory():
+    """A result in another order makes all that follows several times as slow."""
+    import torch
+
+    x = torch.randn(2, 9, 9, 4, requires_grad=True)
+    y = pooling.MaxPooling2D(2)(x)
+    y.square().sum().backward()
+    assert y.is_contiguous()
+    assert x.grad.is_contiguous()
+    expected = keras.layers.MaxPooling2D(2)(x)
+    assert torch.equal(y, expected)
+    assert torch.equal(torch.autograd.grad(expected.square().sum(), x)[0], x.grad)
