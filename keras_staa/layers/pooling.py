@@ -6,7 +6,6 @@ TensorFlow does so always, and XLA where it computes several maxima by one vecto
 import keras
 from keras import ops
 
-from keras_staa.ops import native
 from keras_staa.ops.portable import is_portable
 from keras_staa.ops.sums import by_platform
 
@@ -44,8 +43,20 @@ class MaxPooling2D(keras.layers.MaxPooling2D):
 
     def _maxima(self, inputs):
         if self.padding == "valid" and self.data_format == "channels_last":
-            return native.maxima(inputs, self.pool_size, self.strides)
+            return _maxima(inputs, self.pool_size, self.strides)
         return super().call(inputs)
+
+
+def _maxima(inputs, pool_size, strides):
+    """Return the maxima of images (B, H, W, C) over windows that do not pass the border."""
+    if keras.backend.backend() != "torch":
+        return ops.max_pool(inputs, pool_size, strides, "valid", "channels_last")
+    from torch.nn import functional
+
+    # Keras copies the input to channels first, and all that follows stays in that order, in which
+    # pooling, normalization and neurons are several times as slow.
+    x = ops.convert_to_tensor(inputs).permute(0, 3, 1, 2)
+    return functional.max_pool2d(x, pool_size, strides).permute(0, 2, 3, 1)
 
 
 @keras.saving.register_keras_serializable("keras_staa")

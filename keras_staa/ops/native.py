@@ -1,8 +1,7 @@
 """Convolution and batch normalization by the backends' own operations, where Keras's cost more.
 
 Keras normalizes by a chain of element-wise operations, where TensorFlow and PyTorch have one; on
-PyTorch it also copies the input of every convolution twice, and that of a pooling once, whose rows
-then lie in an order in which the pooling is several times as slow. On JAX a neuron behind it does part of
+PyTorch it also copies the input of every convolution twice. On JAX a neuron behind it does part of
 the work.
 """
 
@@ -50,25 +49,6 @@ def convolution(images, kernel, strides=(1, 1), padding="valid", dilation_rate=(
         return _torch_convolution(images, kernel, strides, padding, dilation_rate, bias)
     outputs = ops.conv(images, kernel, strides, padding, "channels_last", dilation_rate)
     return outputs if bias is None else ops.add(outputs, bias)
-
-
-def maxima(images, pool_size, strides):
-    """Maxima over windows of images in channels-last order, as `keras.ops.max_pool`.
-
-    Args:
-        images: tensor (B, H, W, C).
-        pool_size: pair of positive integers.
-        strides: pair of positive integers.
-
-    Returns:
-        Tensor (B, H', W', C), without windows that pass the border.
-    """
-    if keras.backend.backend() == "torch":
-        from torch.nn import functional
-
-        x = ops.convert_to_tensor(images).permute(0, 3, 1, 2)
-        return functional.max_pool2d(x, pool_size, strides).permute(0, 2, 3, 1)
-    return ops.max_pool(images, pool_size, strides, "valid", "channels_last")
 
 
 def normalization():
