@@ -15,9 +15,9 @@ def jit_compile(model, enabled=True):
     `jit_compile=True`, where the gradients are compiled anyway and this adds the forward pass. The
     first step takes some seconds longer for each shape that occurs. On JAX, which compiles the
     whole step, it changes nothing. On GPUs of NVIDIA, PyTorch runs kernels of this library. On a
-    CPU it needs a C++ compiler, and neurons of more than 16 time steps stay as they are there:
-    those of this library with its surrogates then run in place, step by step, with or without this
-    setting. Neurons without a hand-written gradient always stay as they are.
+    CPU it needs a C++ compiler. There, neurons of more than 16 time steps run in blocks of at most
+    16, each by the same program, and keep one potential for each block. Neurons without a hand-
+    written gradient always stay as they are.
 
     The setting belongs to the object: it is not stored with the model and not in its
     configuration. Set it before the model is first called. `keras_staa.export` leaves it out, and

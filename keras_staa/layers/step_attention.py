@@ -60,7 +60,7 @@ class StepAttention(StepGate):
 
     def gate(self, means):
         """Return the step gate of the means of all steps: float32 (B, T, C) -> (B, T)."""
-        differences = ops.convert_to_tensor(_differences(means.shape[1], self.causal))
+        differences = _differences(ops.shape(means)[1], self.causal)
         return self._gate_of(ops.matmul(differences, means))
 
     def _gate_of(self, difference):
@@ -128,9 +128,12 @@ def _differences(steps, causal):
 
     Example:
 
-    >>> _differences(2, causal=True).tolist()
+    >>> ops.convert_to_numpy(_differences(2, causal=True)).tolist()
     [[0.0, 0.0], [-0.5, 0.5]]
     """
-    means = np.tril(np.ones((steps, steps))) if causal else np.ones((steps, steps))
-    means /= means.sum(axis=1, keepdims=True)
-    return (np.eye(steps) - means).astype("float32")
+    # Where a program is made for any T, TensorFlow's number of steps is a tensor.
+    array = np if isinstance(steps, int) else ops
+    means = array.ones((steps, steps))
+    means = array.tril(means) if causal else means
+    means = means / array.sum(means, axis=1, keepdims=True)
+    return ops.cast(array.eye(steps) - means, "float32")

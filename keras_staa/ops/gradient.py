@@ -136,7 +136,9 @@ def _tensorflow(forward, backward, compiled):
 
     @tf.custom_gradient
     def function(*tensors):
-        output, residuals = forward(*tensors)
+        # Else a tape that watches them wants a program that can be differentiated: it gives out
+        # what that needs, and a loop whose length XLA does not know.
+        output, residuals = forward(*(tf.stop_gradient(tensor) for tensor in tensors))
 
         def gradient(*gradients):
             return backward(residuals, gradients if isinstance(output, tuple) else gradients[0])

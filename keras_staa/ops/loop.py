@@ -60,7 +60,7 @@ def _rolled(step, structure, count):
             return made, (made[0], *carry[1:])
 
         start = (ops.zeros_like(drive[:, 0]), *state)
-        spikes, *states = ops.scan(body, start, _swap_time(drive))[1]
+        spikes, *states = ops.scan(body, start, _swap_time(drive), length=drive.shape[1])[1]
         return _swap_time(spikes), (drive, *states, *weights)
 
     def backward(residuals, g):
@@ -77,7 +77,7 @@ def _rolled(step, structure, count):
         start = (ops.zeros_like(drive[:, 0]), *(ops.zeros_like(s[0]) for s in states))
         start += tuple(ops.zeros_like(w) for w in weights)
         sequences = (_swap_time(g), _swap_time(drive), *states)
-        last, made = ops.scan(body, start, sequences, reverse=True)
+        last, made = ops.scan(body, start, sequences, length=drive.shape[1], reverse=True)
         return (_swap_time(made[0]), *last[1:])
 
     return with_backward(forward, backward)

@@ -11,11 +11,12 @@ import keras
 from keras import ops
 
 from keras_staa.ops import kernels
-from keras_staa.ops.affine import sums
+from keras_staa.ops.blocks import over_blocks
 from keras_staa.ops.gradient import by_itself, separated, with_backward
+from keras_staa.ops.input_gradients import at_once, by_steps, line_sums, sum_to, zeros
 from keras_staa.ops.inputs import Inputs, times
 from keras_staa.ops.portable import is_portable
-from keras_staa.ops.sums import by_platform, row_sum
+from keras_staa.ops.sums import by_platform
 from keras_staa.ops.threshold import is_hashable
 
 _TORCH = keras.backend.backend() == "torch"
@@ -86,9 +87,8 @@ def _spiking(dynamics, constants, compiled):
     fixed = constants is not None
     rules = dynamics.in_place() if _TORCH else None
 
-    def unrolled(a):
-        """V[t] and where it fires, one step after the other."""
-        h = None
+    def unrolled(a, h=None):
+        """V[t] and where it fires, one step after the other, from H before the first."""
         for t in range(a.steps):
             v = times(a.gain_at(t), a.encoded(t))
             v = v if h is None else v + times(a.decay, h)
@@ -104,7 +104,8 @@ def _spiking(dynamics, constants, compiled):
             return dynamics.after(v, dynamics.fired(v)), v
 
         driven = _swap_time(times(a.all_gains(), a.all_encoded()))
-        return ops.scan(step, _zeros_like_step(a.current), driven)[1]
+        # With the length, XLA on TensorFlow knows it too.
+        return ops.scan(step, _zeros_like_step(a.current), driven, length=a.steps)[1]
 
     def forward(a):
         dtype = a.current.dtype
@@ -113,13 +114,16 @@ def _spiking(dynamics, constants, compiled):
             return _swap_time(ops.cast(dynamics.spikes(v, dynamics.fired(v)), dtype))
         return ops.stack([ops.cast(dynamics.spikes(v, s), dtype) for v, s in unrolled(a)], axis=1)
 
-    def unrolled_backward(a, g):
-        """dV of all steps, and what dM is the sum of, already summed over the steps."""
-        vs, dvs, dm, dh = list(unrolled(a)), [None] * a.steps, None, None
+    def unrolled_backward(a, g, h=None, dh=None):
+        """dV of all steps, and what dM is the sum of, already summed over the steps.
+
+        `h` is H before the first step, and `dh` the gradient of H after the last.
+        """
+        vs, dvs, dm = list(unrolled(a, h)), [None] * a.steps, None
         for t in reversed(range(a.steps)):
             dvs[t] = dynamics.potential_gradient(g[:, t], dh, *vs[t])
-            if t and not fixed:
-                product = dvs[t] * dynamics.after(*vs[t - 1])
+            if (t or h is not None) and not fixed:
+                product = dvs[t] * (dynamics.after(*vs[t - 1]) if t else h)
                 dm = product if dm is None else dm + product
             dh = times(a.decay, dvs[t]) if t else None
         return dvs, dm
@@ -132,22 +136,27 @@ def _spiking(dynamics, constants, compiled):
             dv = dynamics.potential_gradient(g, dh, v, dynamics.fired(v))
             return times(a.decay, dv), dv
 
-        dvs = ops.scan(step, _zeros_like_step(a.current), (_swap_time(g), vs), reverse=True)[1]
+        given = _swap_time(g), vs
+        start = _zeros_like_step(a.current)
+        dvs = ops.scan(step, start, given, length=a.steps, reverse=True)[1]
         if fixed:
             return dvs, None
         return dvs, dvs[1:] * dynamics.after(vs[:-1], dynamics.fired(vs[:-1]))
 
     def backward(a, g):
         many = a.steps > UNROLLED_STEPS
-        dvs, dm = (rolled_backward if many else unrolled_backward)(a, g)
-        dx, dn = (_by_steps if not many and _TORCH else _at_once)(a, dvs)
-        none = _zeros(a.encoding, a.keep)
-        if fixed:
-            return dx, None, None, *none, *_sums(a, dx)
-        dm = ops.zeros_like(a.decay) if dm is None else _sum_to(dm, a.decay)
-        return dx, dm, dn, *none, *_sums(a, dx)
+        return gradients(a, *(rolled_backward if many else unrolled_backward)(a, g))
 
-    def join(names, compiled):
+    def gradients(a, dvs, dm):
+        """Return the gradients of the inputs."""
+        dx, dn = (by_steps if isinstance(dvs, list) and _TORCH else at_once)(a, dvs)
+        none = zeros(a.encoding, a.keep)
+        if fixed:
+            return dx, None, None, *none, *line_sums(a, dx)
+        dm = ops.zeros_like(a.decay) if dm is None else sum_to(dm, a.decay)
+        return dx, dm, dn, *none, *line_sums(a, dx)
+
+    def join(names, compiled, in_blocks):
         """Forward and backward for the inputs of these names."""
 
         def inputs(tensors):
@@ -169,6 +178,22 @@ def _spiking(dynamics, constants, compiled):
             forms = {n: kernels.form(n, in_kernel[n], plain) for n in held if n not in leave}
             return by_platform(plain, plain, **forms)
 
+        if in_blocks:
+
+            def block(h, *tensors):
+                a = inputs(tensors)
+                found = list(unrolled(a, h))
+                spikes = [ops.cast(dynamics.spikes(v, s), a.current.dtype) for v, s in found]
+                return ops.stack(spikes, axis=1), dynamics.after(*found[-1])
+
+            def block_gradient(h, dh, g, *tensors):
+                a = inputs(tensors)
+                dvs, dm = unrolled_backward(a, g, h, dh)
+                return times(a.decay, dvs[0]), *named(gradients(a, dvs, dm))
+
+            programs = by_itself(block, compiled), by_itself(block_gradient, compiled)
+            return with_backward(*over_blocks(*programs, names), compiled)
+
         plain = by_itself(lambda *tensors: forward(inputs(tensors)), compiled)
         plain_gradient = by_itself(
             separated(lambda g, *tensors: named(backward(inputs(tensors), g))), compiled
@@ -187,8 +212,8 @@ def _spiking(dynamics, constants, compiled):
             def neuron_gradient(g, *tensors):
                 a = inputs(tensors)
                 dx, dm, dn, *line = kernels.of_neuron(dynamics, a)[name].backward(dynamics, a, g)
-                none = _zeros(a.encoding, a.keep)
-                return named((dx, dm, dn, *none, *(line or _sums(a, dx))))
+                none = zeros(a.encoding, a.keep)
+                return named((dx, dm, dn, *none, *(line or line_sums(a, dx))))
 
             return neuron_gradient
 
@@ -210,7 +235,7 @@ def _spiking(dynamics, constants, compiled):
                 a = inputs(tensors)
                 found = in_place.backward(rules, a, g)
                 if found is not None:
-                    return named((*found, *_zeros(a.encoding, a.keep), None, None))
+                    return named((*found, *zeros(a.encoding, a.keep), None, None))
             function = chosen(plain_gradient, backwards, tensors, kernels.left_backward)
             return function(g, *tensors)
 
@@ -225,51 +250,14 @@ def _spiking(dynamics, constants, compiled):
 
     def call(*args, **kwargs):
         given = {n: v for n, v in Inputs(*args, **kwargs)._asdict().items() if v is not None}
-        # PyTorch's compiler sees a rolled loop unrolled: minutes for hundreds of steps.
-        rolled = given["current"].shape[1] > UNROLLED_STEPS
-        torch = keras.backend.backend() == "torch"
-        alone = compiled and not (rolled and torch) and not is_portable()
+        alone = compiled and not is_portable()
+        in_blocks = alone and _TORCH and given["current"].shape[1] > UNROLLED_STEPS
         # PyTorch has nothing to keep when it compiles nothing, and `torch.compile` wants no change
         # of a dictionary.
-        function = join if torch and not alone else joined
-        return function(tuple(given), alone)(*given.values())
+        function = join if _TORCH and not alone else joined
+        return function(tuple(given), alone, in_blocks)(*given.values())
 
     return call
-
-
-def _at_once(a, dvs):
-    """Gradients of current and gain, from dV of all steps: the form that XLA is good at."""
-    many = a.steps > UNROLLED_STEPS
-    dv, dn = _swap_time(dvs) if many else ops.stack(dvs, axis=1), None
-    if a.gated:
-        dn = ops.sum(dv * a.all_encoded(), axis=(2, 3))
-    elif not isinstance(a.gain, float):
-        each = [dv * a.all_encoded()] if many else [dvs[t] * a.encoded(t) for t in range(a.steps)]
-        dn = _sum_to(sum(each), a.gain)
-    return ops.cast(times(a.all_gains(), dv), a.current.dtype), dn
-
-
-def _by_steps(a, dvs):
-    """Return the same without a float32 tensor of all steps, which PyTorch's compiler stores."""
-    steps, dn = range(a.steps), None
-    dx = [ops.cast(times(a.gain_at(t), dvs[t]), a.current.dtype) for t in steps]
-    if a.gated:
-        each = [ops.sum(dvs[t] * a.encoded(t), axis=(1, 2)) for t in steps]
-        dn = ops.stack(each, axis=1)
-    elif not isinstance(a.gain, float):
-        dn = _sum_to(sum(dvs[t] * a.encoded(t) for t in steps), a.gain)
-    return ops.stack(dx, axis=1), dn
-
-
-def _zeros(*tensors):
-    return tuple(None if x is None else ops.zeros_like(x) for x in tensors)
-
-
-def _sums(a, dx):
-    """Return the gradients of scale and shift."""
-    if a.gated or a.scale is None:
-        return _zeros(a.scale, a.shift)
-    return sums(a.current, dx)
 
 
 def _zeros_like_step(x):
@@ -278,8 +266,3 @@ def _zeros_like_step(x):
 
 def _swap_time(x):
     return ops.swapaxes(x, 0, 1)
-
-
-def _sum_to(values, coefficient):
-    """Sum a tensor (..., C) to the shape (C,) of a coefficient."""
-    return row_sum(ops.reshape(values, (-1, coefficient.shape[0])))

@@ -11,6 +11,7 @@ import keras
 
 from keras_staa.callbacks import Checkpoint
 from keras_staa.training import build, run_folder
+from keras_staa.training.compiling import compile_neurons
 from keras_staa.training.devices import check_classes, prepare, use_devices
 from keras_staa.training.processes import ALONE, average_gradients, check_equal
 from keras_staa.training.publishing import publish
@@ -144,6 +145,8 @@ def _fit_stage(recipe, folder, checkpoints, before, done, *, places, verbose, gr
     steps = len(samples)
     check_classes(len(names), shared)
     network = prepare(build.network(recipe, shape, len(names)))
+    if recipe.training.jit_compile:
+        compile_neurons(network)
     model = build.trained(recipe, network, layers)
     samples = build.for_step(recipe, samples)
     model.compile(

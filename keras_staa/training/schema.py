@@ -65,6 +65,7 @@ class Training(pydantic.BaseModel):
     batch_size: int = Field(ge=1)
     policy: str = "float32"
     augment_in_step: bool = False
+    jit_compile: bool = True
     seed: int = Field(1, ge=0)
     save_freq: int | None = Field(None, ge=1)
     recalibrate: int = Field(0, ge=0)

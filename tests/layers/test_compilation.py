@@ -54,6 +54,28 @@ def test_the_same_output_and_gradients(name, training):
 
 @needs_compiler
 @pytest.mark.heavy
+@pytest.mark.parametrize("name", ["lif", "lif-learned", "staalif"])
+def test_long_sequences(name):
+    """On PyTorch two blocks of 13 steps and one of 12, by two programs each way."""
+    kind, arguments = LAYERS[name]
+    arguments = arguments if kind is LIF else {**arguments, "bypass_rate": 0.4, "seed": 5}
+    shape = (3, 38, 2, 2, 8)
+    rng = np.random.default_rng(3)
+    x, g = rng.normal(0.4, 1, shape), rng.normal(0, 1, shape)
+    results = []
+    for enabled in (False, True):
+        layer = kind(**arguments)
+        layer.build(shape)
+        keras_staa.jit_compile(randomise(layer), enabled)
+        results.append(layer_gradients(layer, x, g, training=True))
+    (y, dx, grads), (compiled_y, compiled_dx, compiled_grads) = results
+    np.testing.assert_array_equal(compiled_y, y)
+    for got, want in zip([compiled_dx, *compiled_grads], [dx, *grads], strict=True):
+        assert_near(got, want, 1e-5)
+
+
+@needs_compiler
+@pytest.mark.heavy
 def test_a_model_trains_and_meets_partial_batches():
     keras.utils.set_random_seed(0)
     model = keras.Sequential(

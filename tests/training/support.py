@@ -35,6 +35,8 @@ warmup_epochs = 1
 epochs = 2
 batch_size = 6
 save_freq = 2
+# PyTorch's compiler would take most of the time.
+jit_compile = false
 """
 
 
