@@ -33,8 +33,12 @@ def holds(a):
     Args:
         a: what a call of the neuron gets, as `keras_staa.ops.neuron` has it.
     """
-    x = a.current
-    if x.device.type != "cpu" or x.dtype not in DTYPES or a.scale is not None:
+    return a.scale is None and is_plain(a.current)
+
+
+def is_plain(x):
+    """Whether operations on a tensor just run, on a CPU, one after the other."""
+    if x.device.type != "cpu" or x.dtype not in DTYPES:
         return False
     return x.numel() > 0 and not _recorded()
 

@@ -12,9 +12,10 @@ from keras import ops
 
 from keras_staa.ops import kernels
 from keras_staa.ops.affine import sums, value
+from keras_staa.ops.collected import collected
 from keras_staa.ops.gradient import by_itself, separated, with_backward
 from keras_staa.ops.portable import is_portable
-from keras_staa.ops.sums import batch_sum, by_platform
+from keras_staa.ops.sums import batch_sum, by_platform, float_mean
 
 
 def axial_encoding(steps, rows, columns):
@@ -141,18 +142,18 @@ def _summaries(names, steps, compiled):
         x, query, encoding, given = unpack(inputs)
         x = driven(x, given)
         attention, _ = (rest.pop(0), rest.pop(0)) if attend else (None, None)
-        passed = rest.pop(0)
-        dx = ops.cast(ops.reshape(passed, ops.shape(x)), "float32")
+        passed, products, dmean = rest.pop(0), [], None
         dq = de = None
         if encoded:
             # What adds the encoding to x afterwards has the same gradient in both.
             de = ops.reshape(batch_sum(passed, given.get("keep")), ops.shape(encoding))
         if attend:
-            added, dq, more = _attended_gradient(x, query, encoding, attention, rest.pop(0))
-            dx, de = dx + added, de + more if encoded else None
+            products, dq, more = _attended_gradient(x, query, encoding, attention, rest.pop(0))
+            de = de + more if encoded else None
         if steps:
             dmean = _of_each_value(rest.pop(0), x)[:, :, None]
-            dx, de = dx + dmean, de + ops.sum(dmean, axis=0) if encoded else None
+            de = de + ops.sum(dmean, axis=0) if encoded else None
+        dx = collected(ops.reshape(passed, ops.shape(x)), products, dmean)
         line = sums(unpack(inputs)[0], dx) if "scale" in given else ()
         return in_shape(given, (dx, dq, de, *line))
 
@@ -252,7 +253,7 @@ def _attended(x, attention, encoding):
 
 
 def _attended_gradient(x, query, encoding, attention, dcontext):
-    """Return what the attended mean passes on to x', of rank two and stored nowhere; dq; and dE."""
+    """Return the products that the attended mean passes on to x'; dq; and dE."""
     query = ops.cast(query, "float32")
     low = ops.cast(dcontext, x.dtype)
     da = ops.matmul(x, low[..., None])[..., 0]
@@ -262,7 +263,7 @@ def _attended_gradient(x, query, encoding, attention, dcontext):
         da = da + ops.transpose(shared, (2, 0, 1))
     da = ops.cast(da, "float32")
     dk = attention * (da - ops.sum(attention * da, axis=-1, keepdims=True))
-    added = attention[..., None] * dcontext[:, :, None, :] + dk[..., None] * query
+    products = [(attention[..., None], dcontext[:, :, None, :]), (dk[..., None], query)]
     dq, de = _dot_rows(dk, x), None
     if encoding is not None:
         total = ops.sum(dk, axis=0)
@@ -270,14 +271,14 @@ def _attended_gradient(x, query, encoding, attention, dcontext):
         # (T, HW, B) with (T, B, C).
         de = ops.matmul(ops.transpose(attention, (1, 2, 0)), ops.transpose(dcontext, (1, 0, 2)))
         de = de + total[..., None] * query
-    return added, dq, de
+    return products, dq, de
 
 
 def _plain_mean(x, encoding, steps):
     axes = (2,) if steps == "channels" else (2, 3)
-    mean = ops.mean(ops.cast(x, "float32"), axis=axes)
+    mean = float_mean(x, axes)
     if encoding is not None:
-        mean = mean + ops.mean(ops.cast(encoding, "float32"), axis=[a - 1 for a in axes])
+        mean = mean + float_mean(encoding, tuple(a - 1 for a in axes))
     return mean
 
 

@@ -12,6 +12,9 @@ import math
 import keras
 from keras import ops
 
+if keras.backend.backend() == "torch":
+    from keras_staa.ops import cached, in_place
+
 
 def row_sum(values):
     """Sum a float32 tensor (rows, C) over the rows.
@@ -32,11 +35,30 @@ def batch_sum(values, weights=None):
     >>> batch_sum(ops.ones((2, 4, 8, 8, 3)), ops.zeros((2, 4))).shape == (4, 8, 8, 3)
     True
     """
+    if _runs_in_blocks(values):
+        return cached.batch_sum(values, weights)
     values = ops.cast(values, "float32")
     if weights is not None:
         values = values * weights[..., None, None, None]
     rows = ops.reshape(values, (-1, math.prod(values.shape[1:])))
     return ops.reshape(row_sum(rows), values.shape[1:])
+
+
+def float_mean(values, axes):
+    """Return the mean over axes as float32, without a float32 copy of them on PyTorch.
+
+    Example:
+
+    >>> [float(v) for v in float_mean(ops.ones((2, 3), "bfloat16"), (0,))]
+    [1.0, 1.0, 1.0]
+    """
+    if _runs_in_blocks(values) and 0 not in axes:
+        return cached.mean(values, axes)
+    return ops.mean(ops.cast(values, "float32"), axis=axes)
+
+
+def _runs_in_blocks(values):
+    return keras.backend.backend() == "torch" and in_place.is_plain(values)
 
 
 def _row_product(values):
